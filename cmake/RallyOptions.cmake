@@ -1,0 +1,70 @@
+# Compiler settings shared by every target, and the two functions that declare libraries and tests.
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "Build type" FORCE)
+endif()
+
+find_program(RALLY_CCACHE ccache)
+if(RALLY_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${RALLY_CCACHE})
+endif()
+
+find_program(RALLY_MOLD mold)
+if(RALLY_MOLD)
+  add_link_options(-fuse-ld=mold)
+endif()
+
+# LibTorch alone takes over 1 GB per file; two such compilations at a time are enough.
+set_property(GLOBAL PROPERTY JOB_POOLS rally_heavy=2)
+
+if(RALLY_SANITIZE)
+  add_compile_options(-fsanitize=${RALLY_SANITIZE} -fno-omit-frame-pointer -g1)
+  add_link_options(-fsanitize=${RALLY_SANITIZE})
+endif()
+
+# The flags of our own code; third-party headers are SYSTEM and stay silent.
+add_library(rally_flags INTERFACE)
+target_include_directories(rally_flags INTERFACE ${PROJECT_SOURCE_DIR})
+target_compile_options(rally_flags INTERFACE -Wall -Wextra -Wpedantic -Wno-missing-field-initializers)
+
+# rally_library(NAME [RECURSE] DEPS...): one static library of every source in this folder, programs
+# (*_main.cc) excepted.
+function(rally_library name)
+  cmake_parse_arguments(ARG "RECURSE" "" "DEPS" ${ARGN})
+  if(ARG_RECURSE)
+    file(GLOB_RECURSE sources CONFIGURE_DEPENDS *.cc)
+  else()
+    file(GLOB sources CONFIGURE_DEPENDS *.cc)
+  endif()
+  list(FILTER sources EXCLUDE REGEX "_main\\.cc$")
+  add_library(${name} STATIC ${sources})
+  target_link_libraries(${name} PUBLIC ${ARG_DEPS} PRIVATE rally_flags)
+  target_include_directories(${name} PUBLIC ${PROJECT_SOURCE_DIR})
+endfunction()
+
+# rally_program(NAME SOURCE DEPS...): one executable in bin/.
+function(rally_program name source)
+  cmake_parse_arguments(ARG "" "" "DEPS" ${ARGN})
+  add_executable(${name} ${source})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS} rally_flags)
+endfunction()
+
+# rally_test(NAME SOURCES... DEPS... [TIMEOUT seconds] [LABELS ...]): one GoogleTest program.
+function(rally_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main rally_flags)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}"
+    ENVIRONMENT "RALLY_BIN_DIR=${CMAKE_BINARY_DIR}/bin;RALLY_SOURCE_DIR=${PROJECT_SOURCE_DIR}")
+endfunction()

@@ -1,0 +1,1 @@
+#include "workers/attention/attention_kernel.h"

@@ -1,0 +1,98 @@
+// AttentionKernel: the arithmetic of CA-tasks on one device, fused and of variable length.
+//
+// One call computes many tasks of any length. Per task and query head n, with its key/value head
+// m = n / (heads / kv_heads), query row i at position q_position + i, key row j at position
+// kv_position + j, and only pairs the mask allows:
+//   s_ij = scale * q_i . k_j      lse_i = log sum_j exp(s_ij)      out_i = sum_j exp(s_ij - lse_i) v_j
+// A query row with no allowed key gives out = 0 and lse = -infinity.
+//
+// Backward takes the *merged* lse and delta of the whole row, so that the parts of a row split over
+// key ranges add up to the exact gradient:
+//   p_ij = exp(s_ij - lse_i)   ds_ij = p_ij (d_out_i . v_j - delta_i)
+//   d_q_i = scale * sum_j ds_ij k_j   d_k_j = scale * sum_i ds_ij q_i   d_v_j = sum_i p_ij d_out_i
+// d_k and d_v sum over the query heads of the group and are accumulated (+=) in task order, so
+// tasks of one batch may share key/value rows; the result is bit-identical however many threads
+// compute it. All other outputs are overwritten. A row whose lse is -infinity gives no gradient.
+//
+// Source of the algorithm: FlashAttention-2 (arXiv 2307.08691), variable-length form.
+//
+// Threads: a kernel owns its thread pool; one call at a time per kernel object. Memory is the
+// caller's; no pointer is kept after the call.
+#ifndef RALLY_WORKERS_ATTENTION_ATTENTION_KERNEL_H_
+#define RALLY_WORKERS_ATTENTION_ATTENTION_KERNEL_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+#include <absl/types/span.h>
+
+#include "scheduler/ca_task.h"
+
+namespace rally {
+
+// Heads and mask shared by every task of a batch.
+struct AttentionShape {
+  int32_t heads = 1;     // N
+  int32_t kv_heads = 1;  // M, divides N
+  int32_t head_dim = 64;  // H: 32, 64, 96, 128, 192 or 256
+  float scale = 0.0f;    // 0 means 1 / sqrt(head_dim)
+  AttentionMask mask;
+
+  friend bool operator==(const AttentionShape&, const AttentionShape&) = default;
+};
+
+// One CA-task's rows in memory. Rows are packed: row i of q starts at q + i * heads * head_dim.
+struct VarlenTask {
+  int64_t q_rows = 0;
+  int64_t kv_rows = 0;
+  int64_t q_position = 0;   // Position in the document of query row 0.
+  int64_t kv_position = 0;  // Position in the document of key row 0.
+  const float* q = nullptr;  // [q_rows, N, H]
+  const float* k = nullptr;  // [kv_rows, M, H]
+  const float* v = nullptr;  // [kv_rows, M, H]
+
+  // Forward: written. Backward: out is not used, lse is read.
+  float* out = nullptr;  // [q_rows, N, H]
+  float* lse = nullptr;  // [q_rows, N]
+
+  // Backward only.
+  const float* d_out = nullptr;  // [q_rows, N, H]
+  const float* delta = nullptr;  // [q_rows, N]
+  float* d_q = nullptr;          // [q_rows, N, H], overwritten
+  float* d_k = nullptr;          // [kv_rows, M, H], accumulated
+  float* d_v = nullptr;          // [kv_rows, M, H], accumulated
+};
+
+using VarlenBatch = std::vector<VarlenTask>;
+
+class AttentionKernel {
+ public:
+  virtual ~AttentionKernel() = default;
+
+  // InvalidArgument when the shape is not supported, naming the field and what is accepted.
+  virtual absl::Status Forward(const AttentionShape& shape, absl::Span<const VarlenTask> tasks) = 0;
+  virtual absl::Status Backward(const AttentionShape& shape,
+                                absl::Span<const VarlenTask> tasks) = 0;
+
+  // Instruction set in use, for logs and benches: "portable", "avx2" or "avx512".
+  virtual std::string name() const = 0;
+};
+
+enum class CpuInstructionSet : uint8_t { kBest = 0, kPortable, kAvx2, kAvx512 };
+
+struct CpuKernelOptions {
+  int32_t threads = 0;  // 0: as many as the cores this process may use.
+  CpuInstructionSet instruction_set = CpuInstructionSet::kBest;
+};
+
+// FailedPrecondition when this CPU lacks the instruction set asked for.
+absl::StatusOr<std::unique_ptr<AttentionKernel>> MakeCpuAttentionKernel(
+    const CpuKernelOptions& options);
+
+}  // namespace rally
+
+#endif  // RALLY_WORKERS_ATTENTION_ATTENTION_KERNEL_H_

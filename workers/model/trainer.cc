@@ -1,0 +1,1 @@
+#include "workers/model/trainer.h"

@@ -1,0 +1,110 @@
+// Trainer: one data-parallel rank of a training job: the model, its optimizer and one training step.
+//
+// A step is two calls, so that weights change on all ranks or on none: RunRound computes gradients
+// and reduces them over the ranks; the coordinator, told by every rank that it is ready, commits;
+// Commit applies the optimizer. All ranks hold the same weights, bit for bit.
+//
+// LibTorch stays behind this header; its exceptions become absl::Status here.
+//
+// Threads: one caller at a time, always the same thread. Transport, pool and callbacks are borrowed
+// and must outlive the trainer. Errors: after one, only destruction is allowed; weights are those of
+// the last Commit.
+#ifndef RALLY_WORKERS_MODEL_TRAINER_H_
+#define RALLY_WORKERS_MODEL_TRAINER_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+#include <absl/time/time.h>
+#include <absl/types/span.h>
+
+#include "scheduler/job_spec.h"
+#include "scheduler/phase.h"
+#include "scheduler/plan.h"
+#include "workers/model/collective.h"
+#include "workers/transport/buffer.h"
+#include "workers/transport/transport.h"
+
+namespace rally {
+
+// Reads the tokens [begin, begin + out.size()) of dataset document `source` into `out`.
+using ReadTokens =
+    std::function<absl::Status(int64_t source, int64_t begin, absl::Span<int32_t> out)>;
+
+// The in-place attention service of this rank. BeginStep is called once per plan, before its first
+// phase; ServePhase at the point of the step where the phase's results are awaited. This is how the
+// model reaches workers/attention without knowing it; a rank always serves at least the tasks that
+// the plan leaves at home.
+struct InPlaceService {
+  std::function<absl::Status(std::shared_ptr<const Plan>)> begin_step;
+  std::function<absl::Status(const Phase&)> post_phase;
+  std::function<absl::Status(const Phase&)> serve_phase;
+};
+
+struct TrainerOptions {
+  JobSpec spec;  // model.vocabulary must be set (not 0).
+  int32_t rank = 0;
+  uint32_t epoch = 0;
+  int32_t threads = 0;  // Compute threads, 0: as many as the cores this process may use.
+  absl::Duration phase_timeout = absl::Seconds(60);
+};
+
+struct RoundResult {
+  double loss = 0.0;           // Mean over the round's targets, all ranks; nats.
+  double gradient_norm = 0.0;  // Before clipping; 0 for validations.
+  double learning_rate = 0.0;  // That Commit will apply.
+  absl::Duration compute;      // This rank's time outside waits.
+  absl::Duration waiting;      // For core attention and collectives.
+};
+
+// Where a checkpoint stands, and what restoring it gives.
+struct TrainingPosition {
+  int64_t step = 0;  // Steps committed.
+  DataPosition data;
+
+  friend bool operator==(const TrainingPosition&, const TrainingPosition&) = default;
+};
+
+class Trainer {
+ public:
+  virtual ~Trainer() = default;
+
+  // Loads the newest complete checkpoint of spec.checkpoint.directory; NotFound when there is none,
+  // FailedPrecondition when it belongs to another model shape, DataLoss when it is damaged.
+  virtual absl::StatusOr<TrainingPosition> Restore() = 0;
+
+  // Computes one round: loss, and for a training plan the reduced gradients.
+  virtual absl::StatusOr<RoundResult> RunRound(std::shared_ptr<const Plan> plan) = 0;
+
+  // Applies the gradients of the last RunRound; the trainer then stands at `plan.step`.
+  virtual absl::Status Commit() = 0;
+
+  // Writes a checkpoint of the last committed step; every rank may call it, rank 0 writes.
+  // Returns the checkpoint's directory.
+  virtual absl::StatusOr<std::string> SaveCheckpoint() = 0;
+
+  // XXH3 of all weights, in a fixed order: equal on all ranks and between identical runs.
+  virtual uint64_t WeightsChecksum() const = 0;
+
+  virtual TrainingPosition position() const = 0;
+};
+
+// `collective` reduces over the job's workers and is borrowed.
+absl::StatusOr<std::unique_ptr<Trainer>> MakeTrainer(const TrainerOptions& options,
+                                                     Transport* transport, BufferPool* pool,
+                                                     Collective* collective, ReadTokens read_tokens,
+                                                     InPlaceService service);
+
+// Call once at program start, before memory is used: sets the allocator up to keep and reuse large
+// blocks, which LibTorch on a CPU needs.
+void PrepareProcessForTraining();
+
+}  // namespace rally
+
+#endif  // RALLY_WORKERS_MODEL_TRAINER_H_

@@ -1,0 +1,1 @@
+#include "workers/transport/tag.h"
