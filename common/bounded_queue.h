@@ -1,18 +1,18 @@
 // BoundedQueue: how threads hand work to each other.
 //
-// First in, first out, with a capacity; any number of producers and consumers. Close wakes everybody:
-// producers are refused, consumers drain what is left.
+// First in, first out, with a capacity; any number of producers and consumers. Close wakes
+// everybody: producers are refused, consumers drain what is left.
 #ifndef RALLY_COMMON_BOUNDED_QUEUE_H_
 #define RALLY_COMMON_BOUNDED_QUEUE_H_
+
+#include <absl/base/thread_annotations.h>
+#include <absl/synchronization/mutex.h>
+#include <absl/time/time.h>
 
 #include <cstddef>
 #include <deque>
 #include <optional>
 #include <utility>
-
-#include <absl/base/thread_annotations.h>
-#include <absl/synchronization/mutex.h>
-#include <absl/time/time.h>
 
 namespace rally {
 

@@ -15,10 +15,10 @@ namespace rally::internal {
 }  // namespace rally::internal
 
 // `message` is evaluated only on failure.
-#define RALLY_CHECK(condition, message)                                               \
-  do {                                                                                \
-    if (!(condition)) [[unlikely]]                                                    \
-      ::rally::internal::CheckFailed(__FILE__, __LINE__, #condition, (message));      \
+#define RALLY_CHECK(condition, message)                                          \
+  do {                                                                           \
+    if (!(condition)) [[unlikely]]                                               \
+      ::rally::internal::CheckFailed(__FILE__, __LINE__, #condition, (message)); \
   } while (false)
 
 #endif  // RALLY_COMMON_CHECK_H_

@@ -2,19 +2,19 @@
 #ifndef RALLY_COMMON_STATUS_MACROS_H_
 #define RALLY_COMMON_STATUS_MACROS_H_
 
-#include <utility>
-
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/string_view.h>
 
+#include <utility>
+
 #define RALLY_STATUS_CONCAT_INNER(a, b) a##b
 #define RALLY_STATUS_CONCAT(a, b) RALLY_STATUS_CONCAT_INNER(a, b)
 
 // Returns from the calling function when `expr` is not OK.
-#define RALLY_RETURN_IF_ERROR(expr)               \
-  do {                                            \
+#define RALLY_RETURN_IF_ERROR(expr)                                                  \
+  do {                                                                               \
     if (absl::Status rally_status = (expr); !rally_status.ok()) return rally_status; \
   } while (false)
 
