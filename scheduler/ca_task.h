@@ -26,18 +26,24 @@ struct CaTask {
   int64_t q_end = 0;
   int64_t kv_begin = 0;  // Key/value rows [kv_begin, kv_end), positions in the document.
   int64_t kv_end = 0;
-  int32_t server = 0;    // Rank that computes it: a worker in place, or a dedicated server.
+  int32_t server = 0;  // Rank that computes it: a worker in place, or a dedicated server.
 
   int64_t q_rows() const { return q_end - q_begin; }
   int64_t kv_rows() const { return kv_end - kv_begin; }
   friend bool operator==(const CaTask&, const CaTask&) = default;
 };
 
-// Allowed (query, key) pairs in the rectangle [q_begin, q_end) x [kv_begin, kv_end). Exact, O(1).
+// Allowed (query, key) pairs in the rectangle [q_begin, q_end) x [kv_begin, kv_end). Exact, O(1),
+// for positions up to 2^31.
 int64_t AllowedPairs(int64_t q_begin, int64_t q_end, int64_t kv_begin, int64_t kv_end,
                      AttentionMask mask);
 inline int64_t AllowedPairs(const CaTask& task, AttentionMask mask) {
   return AllowedPairs(task.q_begin, task.q_end, task.kv_begin, task.kv_end, mask);
+}
+
+// The first key that a query at `position` may see.
+inline int64_t FirstAllowedKey(int64_t position, AttentionMask mask) {
+  return mask.window > 0 && position >= mask.window ? position - mask.window + 1 : 0;
 }
 
 }  // namespace rally

@@ -22,6 +22,8 @@ struct PlannerOptions {
   double tolerance = 0.05;
   // Query cuts fall on multiples of this many rows of a document (its last shard excepted).
   int64_t query_granularity = 128;
+  // Longest key range of one CA-task; 0 means no limit.
+  int64_t max_kv_rows_per_task = 0;
 };
 
 class Planner {
@@ -41,6 +43,9 @@ std::unique_ptr<Planner> MakeBalancingPlanner(const PlannerOptions& options);
 
 // MakeLocalPlanner for a topology without a pool, else MakeBalancingPlanner.
 std::unique_ptr<Planner> MakePlanner(const Topology& topology, const PlannerOptions& options);
+
+// What every planner does first: checks that `topology` fits `plan`, and sets the plan's servers.
+absl::Status TakeTopology(const Topology& topology, Plan* plan);
 
 // Largest work of a pool member over the mean of the pool, averaged over phases weighted by their
 // work. 1.0 is perfect. With a dedicated-only pool the workers are not members.
