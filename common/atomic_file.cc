@@ -1,7 +1,5 @@
 #include "common/atomic_file.h"
 
-#include <absl/cleanup/cleanup.h>
-#include <absl/strings/str_cat.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -10,6 +8,9 @@
 #include <cstdio>
 #include <filesystem>
 #include <system_error>
+
+#include <absl/cleanup/cleanup.h>
+#include <absl/strings/str_cat.h>
 
 #include "common/status_macros.h"
 

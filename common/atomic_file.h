@@ -5,11 +5,11 @@
 #ifndef RALLY_COMMON_ATOMIC_FILE_H_
 #define RALLY_COMMON_ATOMIC_FILE_H_
 
+#include <string>
+
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 #include <absl/strings/string_view.h>
-
-#include <string>
 
 namespace rally {
 

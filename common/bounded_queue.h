@@ -5,14 +5,14 @@
 #ifndef RALLY_COMMON_BOUNDED_QUEUE_H_
 #define RALLY_COMMON_BOUNDED_QUEUE_H_
 
-#include <absl/base/thread_annotations.h>
-#include <absl/synchronization/mutex.h>
-#include <absl/time/time.h>
-
 #include <cstddef>
 #include <deque>
 #include <optional>
 #include <utility>
+
+#include <absl/base/thread_annotations.h>
+#include <absl/synchronization/mutex.h>
+#include <absl/time/time.h>
 
 namespace rally {
 

@@ -1,8 +1,8 @@
 #include "common/check.h"
 
-#include <spdlog/spdlog.h>
-
 #include <cstdlib>
+
+#include <spdlog/spdlog.h>
 
 namespace rally::internal {
 

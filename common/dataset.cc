@@ -1,17 +1,18 @@
 #include "common/dataset.h"
 
-#include <absl/strings/str_cat.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
 #include <utility>
+
+#include <absl/strings/str_cat.h>
+#include <xxhash.h>
 
 #include "common/atomic_file.h"
 #include "common/check.h"

@@ -18,13 +18,13 @@
 #ifndef RALLY_COMMON_DATASET_H_
 #define RALLY_COMMON_DATASET_H_
 
-#include <absl/status/status.h>
-#include <absl/status/statusor.h>
-#include <absl/types/span.h>
-
 #include <cstdint>
 #include <memory>
 #include <string>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+#include <absl/types/span.h>
 
 namespace rally {
 

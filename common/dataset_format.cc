@@ -1,11 +1,11 @@
 #include "common/dataset_format.h"
 
+#include <limits>
+#include <utility>
+
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
-
-#include <limits>
 #include <nlohmann/json.hpp>
-#include <utility>
 
 #include "common/atomic_file.h"
 #include "common/status_macros.h"

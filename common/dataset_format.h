@@ -4,13 +4,13 @@
 #ifndef RALLY_COMMON_DATASET_FORMAT_H_
 #define RALLY_COMMON_DATASET_FORMAT_H_
 
-#include <absl/status/status.h>
-#include <absl/status/statusor.h>
-
 #include <array>
 #include <bit>
 #include <cstdint>
 #include <string>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
 
 #include "common/dataset.h"
 

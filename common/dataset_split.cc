@@ -1,10 +1,10 @@
 #include "common/dataset_split.h"
 
-#include <xxhash.h>
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
+
+#include <xxhash.h>
 
 #include "common/check.h"
 

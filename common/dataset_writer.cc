@@ -1,11 +1,8 @@
 #include "common/dataset_writer.h"
 
-#include <absl/strings/str_cat.h>
-#include <absl/strings/string_view.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include <array>
 #include <cerrno>
@@ -15,6 +12,10 @@
 #include <system_error>
 #include <utility>
 #include <vector>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/string_view.h>
+#include <xxhash.h>
 
 #include "common/atomic_file.h"
 #include "common/check.h"

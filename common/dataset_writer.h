@@ -7,13 +7,13 @@
 #ifndef RALLY_COMMON_DATASET_WRITER_H_
 #define RALLY_COMMON_DATASET_WRITER_H_
 
-#include <absl/status/status.h>
-#include <absl/status/statusor.h>
-#include <absl/types/span.h>
-
 #include <cstdint>
 #include <memory>
 #include <string>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+#include <absl/types/span.h>
 
 #include "common/dataset.h"
 

@@ -2,18 +2,18 @@
 //
 // Log lines are written with RALLY_LOG_DEBUG/INFO/WARN/ERROR or spdlog's own functions, from any
 // thread. They go to standard error, one line each:
-//   2026-01-31T12:00:00.123456Z INFO rally-worker[4711] text
+//   2026-01-31T12:00:00.123456Z info rally-worker[4711] text
 #ifndef RALLY_COMMON_LOG_H_
 #define RALLY_COMMON_LOG_H_
+
+#include <functional>
+#include <memory>
+#include <string>
 
 #include <absl/status/status.h>
 #include <absl/strings/string_view.h>
 #include <absl/time/time.h>
 #include <spdlog/spdlog.h>
-
-#include <functional>
-#include <memory>
-#include <string>
 
 // Formats as spdlog (fmt) does: RALLY_LOG_INFO("step {} took {} ms", step, ms).
 #define RALLY_LOG_DEBUG(...) ::spdlog::debug(__VA_ARGS__)
@@ -25,15 +25,15 @@ namespace rally {
 
 enum class LogSeverity { kDebug, kInfo, kWarning, kError };
 
-// "DEBUG", "INFO", "WARNING", "ERROR".
+// "debug", "info", "warning", "error".
 absl::string_view LogSeverityName(LogSeverity severity);
 
-// Call once at the start of main, before other threads. `level` is "debug", "info", "warning" or
-// "error"; anything else is InvalidArgument and leaves logging as it was.
-absl::Status SetupLogging(const std::string& program, const std::string& level);
+// Call at the start of main, before other threads. `level` is the name of the least severity that
+// is logged; anything else is InvalidArgument and leaves logging as it was.
+absl::Status SetupLogging(const std::string& program, absl::string_view level);
 
 // Called for every line at or above the level, from the thread that logs it, one at a time. It must
-// be quick and must not log.
+// be quick and must not log. `time` is the system's.
 using LogListener =
     std::function<void(absl::Time time, LogSeverity severity, absl::string_view text)>;
 
@@ -43,7 +43,7 @@ class LogListenerHandle {
   virtual ~LogListenerHandle() = default;
 };
 
-// Works with or without SetupLogging, and survives a later one.
+// After SetupLogging (aborts otherwise).
 std::unique_ptr<LogListenerHandle> AddLogListener(LogListener listener);
 
 }  // namespace rally

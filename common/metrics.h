@@ -3,19 +3,22 @@
 // Names follow Prometheus: snake_case, base units, "rally_" first, counters end in "_total",
 // durations in "_seconds", sizes in "_bytes". A family is one name with one help text; a member of
 // it is told apart by labels. Asking twice for the same member gives the same object. Objects live
-// as long as the registry. Everything is thread-safe. Naming a family twice with another type or
-// a name Prometheus refuses is a defect and aborts.
+// as long as the registry, or until Remove. Everything is thread-safe. Naming a family twice with
+// another type or a name Prometheus refuses is a defect and aborts.
 #ifndef RALLY_COMMON_METRICS_H_
 #define RALLY_COMMON_METRICS_H_
-
-#include <prometheus/counter.h>
-#include <prometheus/gauge.h>
-#include <prometheus/histogram.h>
-#include <prometheus/registry.h>
 
 #include <map>
 #include <string>
 #include <vector>
+
+#include <absl/base/thread_annotations.h>
+#include <absl/synchronization/mutex.h>
+#include <prometheus/counter.h>
+#include <prometheus/family.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
 
 namespace rally {
 
@@ -48,7 +51,21 @@ class MetricsRegistry {
   std::string Text() const;
 
  private:
+  template <typename Metric>
+  struct Members {
+    prometheus::Family<Metric>* family = nullptr;
+    std::map<MetricLabels, Metric*> metrics;
+
+    void Remove(const std::string& key, const std::string& value);
+  };
+  template <typename Metric>
+  using Families = std::map<std::string, Members<Metric>>;
+
   prometheus::Registry registry_;
+  absl::Mutex mutex_;
+  Families<prometheus::Counter> counters_ ABSL_GUARDED_BY(mutex_);
+  Families<prometheus::Gauge> gauges_ ABSL_GUARDED_BY(mutex_);
+  Families<prometheus::Histogram> histograms_ ABSL_GUARDED_BY(mutex_);
 };
 
 // Bucket bounds first, first * factor, ... (`count` of them), for durations and sizes.

@@ -9,10 +9,10 @@
 #ifndef RALLY_COMMON_SHUTDOWN_H_
 #define RALLY_COMMON_SHUTDOWN_H_
 
-#include <absl/time/time.h>
-
 #include <functional>
 #include <memory>
+
+#include <absl/time/time.h>
 
 namespace rally {
 
@@ -32,7 +32,7 @@ class ShutdownSignal {
   virtual void Request() = 0;
   // Runs `callback` once at the first request, on the requesting thread, or at once when it was
   // requested before. For waking threads that wait elsewhere; it must be quick. The last one set
-  // counts; null removes it, and on return it is not running.
+  // counts; null removes it, and on return it is not running (so not from the callback itself).
   virtual void OnRequest(std::function<void()> callback) = 0;
 };
 

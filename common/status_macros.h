@@ -2,12 +2,12 @@
 #ifndef RALLY_COMMON_STATUS_MACROS_H_
 #define RALLY_COMMON_STATUS_MACROS_H_
 
+#include <utility>
+
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/string_view.h>
-
-#include <utility>
 
 #define RALLY_STATUS_CONCAT_INNER(a, b) a##b
 #define RALLY_STATUS_CONCAT(a, b) RALLY_STATUS_CONCAT_INNER(a, b)

@@ -12,13 +12,13 @@
 #ifndef RALLY_SERVICES_DATA_PREPARE_H_
 #define RALLY_SERVICES_DATA_PREPARE_H_
 
-#include <absl/status/status.h>
-#include <absl/status/statusor.h>
-
 #include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
 
 #include "common/dataset.h"
 

@@ -10,7 +10,6 @@
 //           every other the tokens of the text
 //   kind 1  an error's message
 // Exits with 0 when its input ends, 1 when a pipe breaks or the model cannot be loaded.
-#include <sentencepiece_processor.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -18,6 +17,8 @@
 #include <cstdint>
 #include <string>
 #include <vector>
+
+#include <sentencepiece_processor.h>
 
 namespace {
 

@@ -4,12 +4,12 @@
 #ifndef RALLY_SERVICES_DATA_STATISTICS_H_
 #define RALLY_SERVICES_DATA_STATISTICS_H_
 
-#include <absl/status/status.h>
-#include <absl/status/statusor.h>
-
 #include <cstdint>
 #include <optional>
 #include <vector>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
 
 #include "common/dataset.h"
 

@@ -5,14 +5,14 @@
 #ifndef RALLY_SERVICES_DATA_TOKENIZER_H_
 #define RALLY_SERVICES_DATA_TOKENIZER_H_
 
-#include <absl/status/status.h>
-#include <absl/status/statusor.h>
-#include <absl/strings/string_view.h>
-
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+#include <absl/strings/string_view.h>
 
 namespace rally {
 

@@ -1,11 +1,6 @@
 // The reader: what comes back, and that every kind of damage is named.
 #include "common/dataset.h"
 
-#include <absl/types/span.h>
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <xxhash.h>
-
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
@@ -13,6 +8,11 @@
 #include <random>
 #include <string>
 #include <vector>
+
+#include <absl/types/span.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <xxhash.h>
 
 #include "common/dataset_format.h"
 #include "common/dataset_writer.h"

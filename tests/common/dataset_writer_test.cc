@@ -1,8 +1,6 @@
 // The writer: whole or nothing, and bad input refused.
 #include "common/dataset_writer.h"
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,6 +10,9 @@
 #include <filesystem>
 #include <string>
 #include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 #include "tests/common/temp_directory.h"
 
