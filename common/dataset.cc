@@ -122,7 +122,20 @@ class MappedDataset final : public Dataset {
 
   absl::Status Verify() const override {
     const size_t bytes = static_cast<size_t>(info_.tokens) * static_cast<size_t>(info_.token_bytes);
-    return ExpectChecksum(path_, "tokens", tokens_xxh3_, XXH3_64bits(tokens_, bytes));
+    RALLY_RETURN_IF_ERROR(
+        ExpectChecksum(path_, "tokens", tokens_xxh3_, XXH3_64bits(tokens_, bytes)));
+    for (int64_t d = 0; d < info_.documents; ++d) {
+      const auto first = static_cast<int64_t>(offsets_[d]);
+      const int64_t last = first + length(d) - 1;
+      bool good = Token(last) == info_.end_of_document;
+      for (int64_t i = first; i < last; ++i) good &= Token(i) >= 0 && Token(i) < info_.vocabulary;
+      if (!good) {
+        return absl::DataLossError(absl::StrCat(path_, ": expected document ", d,
+                                                " to hold tokens below ", info_.vocabulary,
+                                                " and to end with ", info_.end_of_document));
+      }
+    }
+    return absl::OkStatus();
   }
 
   // Header and offsets: the checksum first, then what a checksum cannot promise.
@@ -150,6 +163,12 @@ class MappedDataset final : public Dataset {
   }
 
  private:
+  // Token i of the whole dataset. The header and the offsets leave tokens_ aligned to 8 bytes.
+  int32_t Token(int64_t i) const {
+    return info_.token_bytes == 2 ? reinterpret_cast<const uint16_t*>(tokens_)[i]
+                                  : reinterpret_cast<const int32_t*>(tokens_)[i];
+  }
+
   const std::string path_;  // Of tokens.bin.
   const DatasetInfo info_;
   const uint64_t tokens_xxh3_;

@@ -53,7 +53,8 @@ class Dataset {
   virtual int64_t length(int64_t index) const = 0;
   // Copies tokens [begin, begin + out.size()) of a document. OutOfRange when they do not exist.
   virtual absl::Status Read(int64_t index, int64_t begin, absl::Span<int32_t> out) const = 0;
-  // Reads everything and checks the tokens' checksum.
+  // Reads everything: checks the tokens' checksum, that they are in the vocabulary, and that each
+  // document ends as it should. DataLoss otherwise.
   virtual absl::Status Verify() const = 0;
 };
 

@@ -123,23 +123,25 @@ class FileDatasetWriter final : public DatasetWriter {
     return body_.Create();
   }
 
-  absl::Status Add(absl::Span<const int32_t> tokens) override {
-    for (size_t i = 0; i < tokens.size(); ++i) {
-      if (tokens[i] < 0 || tokens[i] >= info_.vocabulary) {
-        return absl::InvalidArgumentError(
-            absl::StrCat("token ", i, " of document ", info_.documents, " is ", tokens[i],
-                         ", the vocabulary ends before ", info_.vocabulary));
-      }
+  absl::Status Append(absl::Span<const int32_t> tokens) override {
+    for (const int32_t token : tokens) {
+      if (token >= 0 && token < info_.vocabulary) continue;
+      return absl::InvalidArgumentError(
+          absl::StrCat("token ", token, " of document ", info_.documents,
+                       " is not in the vocabulary of ", info_.vocabulary));
     }
-    RALLY_RETURN_IF_ERROR(Append(tokens));
-    RALLY_RETURN_IF_ERROR(Append({&info_.end_of_document, 1}));
+    return WriteTokens(tokens);
+  }
+
+  absl::Status EndDocument() override {
+    RALLY_RETURN_IF_ERROR(WriteTokens({&info_.end_of_document, 1}));
     ++info_.documents;
-    info_.tokens += static_cast<int64_t>(tokens.size()) + 1;
     offsets_.push_back(static_cast<uint64_t>(info_.tokens));
     return absl::OkStatus();
   }
 
   absl::StatusOr<DatasetInfo> Finish() override {
+    RALLY_CHECK(offsets_.back() == static_cast<uint64_t>(info_.tokens), "a document is open");
     if (info_.documents == 0) {
       return absl::InvalidArgumentError(absl::StrCat(directory_, ": a dataset needs a document"));
     }
@@ -161,19 +163,20 @@ class FileDatasetWriter final : public DatasetWriter {
 
  private:
   // Appends tokens to the body and their bytes to the checksum.
-  absl::Status Append(absl::Span<const int32_t> tokens) {
-    if (info_.token_bytes == 4) return AppendBytes(tokens.data(), tokens.size() * sizeof(int32_t));
+  absl::Status WriteTokens(absl::Span<const int32_t> tokens) {
+    info_.tokens += static_cast<int64_t>(tokens.size());
+    if (info_.token_bytes == 4) return WriteBytes(tokens.data(), tokens.size() * sizeof(int32_t));
     constexpr size_t kBlock = 4096;
     std::array<uint16_t, kBlock> narrow;
     for (size_t first = 0; first < tokens.size(); first += kBlock) {
       const absl::Span<const int32_t> block = tokens.subspan(first, kBlock);
       for (size_t i = 0; i < block.size(); ++i) narrow[i] = static_cast<uint16_t>(block[i]);
-      RALLY_RETURN_IF_ERROR(AppendBytes(narrow.data(), block.size() * sizeof(uint16_t)));
+      RALLY_RETURN_IF_ERROR(WriteBytes(narrow.data(), block.size() * sizeof(uint16_t)));
     }
     return absl::OkStatus();
   }
 
-  absl::Status AppendBytes(const void* data, size_t bytes) {
+  absl::Status WriteBytes(const void* data, size_t bytes) {
     XXH3_64bits_update(hash_.get(), data, bytes);
     return body_.Append(data, bytes);
   }

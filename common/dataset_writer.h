@@ -29,11 +29,19 @@ class DatasetWriter {
   static absl::StatusOr<std::unique_ptr<DatasetWriter>> Create(const std::string& directory,
                                                                const DatasetInfo& info);
 
-  // Appends one document; end_of_document is added by the writer, so it may be empty.
-  // InvalidArgument when a token is outside the vocabulary; nothing is then added.
-  virtual absl::Status Add(absl::Span<const int32_t> tokens) = 0;
+  // Appends tokens to the document that is open, the first ones to a new document. InvalidArgument
+  // when a token is outside the vocabulary; nothing is then appended.
+  virtual absl::Status Append(absl::Span<const int32_t> tokens) = 0;
+  // Ends the open document by end_of_document; it may be empty.
+  virtual absl::Status EndDocument() = 0;
+  // Both: one whole document, without its end_of_document.
+  absl::Status Add(absl::Span<const int32_t> tokens) {
+    const absl::Status status = Append(tokens);
+    return status.ok() ? EndDocument() : status;
+  }
+
   // InvalidArgument when no document was added, AlreadyExists when the directory has appeared
-  // meanwhile. Last call: no Add after it.
+  // meanwhile. The last call; no document is open.
   virtual absl::StatusOr<DatasetInfo> Finish() = 0;
 };
 

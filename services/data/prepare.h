@@ -4,9 +4,9 @@
 //   *.jsonl   one JSON object per line; the document is its string field `text_field`
 //   folder    every .txt and .jsonl below it, hidden names skipped, in the order of their paths
 //
-// Documents keep the order of the inputs. Empty documents, and with `split_on` those of white space
-// alone, are skipped and counted. Text is not normalised. With the byte tokenizer and whole files
-// memory does not grow with the input; otherwise it grows with the longest document.
+// Documents keep the order of the inputs. Documents of white space alone are skipped and counted;
+// blank lines of .jsonl are no documents. Text is taken as it is. Memory grows with the longest
+// line of .jsonl and, SentencePiece only, with the longest document; not with the input.
 //
 // Synchronous, one call at a time per output; nothing is left behind on failure.
 #ifndef RALLY_SERVICES_DATA_PREPARE_H_
@@ -28,10 +28,11 @@ struct PrepareOptions {
   std::vector<std::string> inputs;  // Files and folders, at least one.
   std::string output;               // Directory of the dataset; must not exist.
   std::string sentencepiece_model;  // Path of a SentencePiece model; empty: one token per byte.
+  // The helper that reads it; empty: where it is installed.
+  std::string sentencepiece_program;
   std::string text_field = "text";  // Of each .jsonl object.
   std::string split_on;             // A whole line that separates the documents of a .txt file
                                     // (its line break and a \r aside); empty: a file is a document.
-  bool overwrite = false;           // Replace an existing dataset at `output` (only a dataset).
 };
 
 struct PrepareProgress {

@@ -1,7 +1,7 @@
 // Tokenizer: turns a text into token ids.
 //
-// The seam between dataset preparation and the ways to tokenise. Thread-safe once made. Owned by
-// the caller.
+// The seam between dataset preparation and the ways to tokenise. Owned by the caller; one thread at
+// a time.
 #ifndef RALLY_SERVICES_DATA_TOKENIZER_H_
 #define RALLY_SERVICES_DATA_TOKENIZER_H_
 
@@ -27,7 +27,7 @@ class Tokenizer {
   // The id that ends a document; Encode does not put it there.
   virtual int32_t end_of_document() const = 0;
   // Replaces `tokens` by those of `text`, a whole document or any piece of one.
-  virtual absl::Status Encode(absl::string_view text, std::vector<int32_t>* tokens) const = 0;
+  virtual absl::Status Encode(absl::string_view text, std::vector<int32_t>* tokens) = 0;
   // True when encoding a text in pieces, cut anywhere, gives the same tokens as in one go.
   virtual bool is_streamable() const = 0;
 };
@@ -36,8 +36,14 @@ class Tokenizer {
 std::unique_ptr<Tokenizer> MakeByteTokenizer();
 
 // A SentencePiece model file. end_of_document is the model's end-of-sentence piece, or one id added
-// behind its vocabulary when it has none. NotFound or InvalidArgument, naming the file.
-absl::StatusOr<std::unique_ptr<Tokenizer>> LoadSentencePieceTokenizer(const std::string& path);
+// behind its vocabulary when it has none. Encoding runs in a child process, `program`
+// (rally-sentencepiece), which ends with the tokenizer; Unavailable when it dies or gives no answer
+// in 60 seconds. NotFound or InvalidArgument, naming the file, when the model cannot be loaded.
+absl::StatusOr<std::unique_ptr<Tokenizer>> LoadSentencePieceTokenizer(const std::string& path,
+                                                                      const std::string& program);
+
+// Path of rally-sentencepiece where it is installed: beside the running program.
+std::string SentencePieceProgram();
 
 }  // namespace rally
 
