@@ -1,15 +1,15 @@
 #include "services/job_file/job_file.h"
 
+#include <fstream>
+#include <sstream>
+#include <vector>
+
 #include <absl/strings/ascii.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_join.h>
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
 #include <yaml-cpp/yaml.h>
-
-#include <fstream>
-#include <sstream>
-#include <vector>
 
 #include "common/status_macros.h"
 #include "proto/convert.h"

@@ -10,12 +10,12 @@
 #ifndef RALLY_SERVICES_JOB_FILE_JOB_FILE_H_
 #define RALLY_SERVICES_JOB_FILE_JOB_FILE_H_
 
+#include <map>
+#include <string>
+
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 #include <absl/strings/string_view.h>
-
-#include <map>
-#include <string>
 
 #include "rally/v1/spec.pb.h"
 

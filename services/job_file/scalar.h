@@ -4,12 +4,12 @@
 #ifndef RALLY_SERVICES_JOB_FILE_SCALAR_H_
 #define RALLY_SERVICES_JOB_FILE_SCALAR_H_
 
+#include <string>
+
 #include <absl/status/status.h>
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
 #include <yaml-cpp/yaml.h>
-
-#include <string>
 
 namespace rally {
 

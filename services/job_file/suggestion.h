@@ -4,11 +4,11 @@
 #ifndef RALLY_SERVICES_JOB_FILE_SUGGESTION_H_
 #define RALLY_SERVICES_JOB_FILE_SUGGESTION_H_
 
-#include <absl/strings/string_view.h>
-#include <absl/types/span.h>
-
 #include <string>
 #include <vector>
+
+#include <absl/strings/string_view.h>
+#include <absl/types/span.h>
 
 namespace rally {
 

@@ -1,11 +1,11 @@
 #include "services/job_file/job_file.h"
 
+#include <fstream>
+#include <string>
+
 #include <gmock/gmock.h>
 #include <google/protobuf/util/message_differencer.h>
 #include <gtest/gtest.h>
-
-#include <fstream>
-#include <string>
 
 namespace rally {
 namespace {

@@ -1,9 +1,9 @@
 #include "services/job_file/suggestion.h"
 
-#include <gtest/gtest.h>
-
 #include <string>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 namespace rally {
 namespace {

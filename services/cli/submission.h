@@ -1,0 +1,31 @@
+// Submission: a job file made ready to be sent.
+#ifndef RALLY_SERVICES_CLI_SUBMISSION_H_
+#define RALLY_SERVICES_CLI_SUBMISSION_H_
+
+#include <optional>
+#include <string>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+#include <absl/strings/string_view.h>
+#include <absl/time/time.h>
+
+#include "rally/v1/jobs.pb.h"
+
+namespace rally {
+
+// Reads and checks a job file. Its relative paths become absolute, from the current directory. The
+// id is `id`, or the file's, or made of the file's name and `now`. Errors as ReadJobFile; a bad id
+// is InvalidArgument.
+absl::StatusOr<v1::SubmitJobRequest> MakeSubmission(const std::string& job_path,
+                                                    const std::string& id, absl::Time now);
+
+// 1 to 63 lower-case letters, digits and dashes, starting with a letter; else InvalidArgument.
+absl::Status CheckJobId(absl::string_view id);
+
+// The bigram entropy of the dataset in nats; nothing when it cannot be read from here or has none.
+std::optional<double> BigramEntropyOf(const std::string& dataset_path);
+
+}  // namespace rally
+
+#endif  // RALLY_SERVICES_CLI_SUBMISSION_H_
