@@ -1,1 +1,234 @@
 #include "workers/model/trainer.h"
+
+#include <sched.h>
+
+#include <cmath>
+#include <utility>
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <absl/strings/str_cat.h>
+#include <absl/time/clock.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <xxhash.h>
+
+#include "common/check.h"
+#include "common/status_macros.h"
+#include "workers/model/adamw.h"
+#include "workers/model/checkpoint.h"
+#include "workers/model/remote_attention.h"
+#include "workers/model/status_error.h"
+#include "workers/model/transformer.h"
+#include "workers/model/weights.h"
+
+namespace rally {
+namespace {
+
+absl::Span<float> Floats(const at::Tensor& flat) {
+  return {flat.data_ptr<float>(), static_cast<size_t>(flat.numel())};
+}
+
+at::Tensor InitialValues(const JobSpec& spec) {
+  const WeightLayout layout = LayOutWeights(spec.model);
+  const at::Tensor values = at::empty({layout.elements}, at::TensorOptions().dtype(at::kFloat));
+  InitializeWeights(layout, spec.training.seed, Floats(values));
+  return values;
+}
+
+at::ScalarType ComputeTypeOf(const JobSpec& spec) {
+  return spec.training.compute_type == ComputeType::kBfloat16 ? at::kBFloat16 : at::kFloat;
+}
+
+// Cores this process may run on.
+int UsableCores() {
+  cpu_set_t cores;
+  CPU_ZERO(&cores);
+  return sched_getaffinity(0, sizeof(cores), &cores) == 0 ? CPU_COUNT(&cores) : 1;
+}
+
+class TrainerImpl final : public Trainer {
+ public:
+  TrainerImpl(const TrainerOptions& options, Transport* transport, BufferPool* pool,
+              Collective* collective, ReadTokens read_tokens, InPlaceService service)
+      : options_(options),
+        collective_(collective),
+        read_tokens_(std::move(read_tokens)),
+        weights_(options.spec.model, InitialValues(options.spec), ComputeTypeOf(options.spec)),
+        transformer_(options.spec.model, &weights_),
+        attention_({options.spec.model, options.rank, options.epoch, options.phase_timeout},
+                   transport, pool, std::move(service)),
+        optimizer_(options.spec.optimizer, &weights_.layout()) {}
+
+  absl::StatusOr<TrainingPosition> Restore() override;
+  absl::StatusOr<RoundResult> RunRound(std::shared_ptr<const Plan> plan) override;
+  absl::Status Commit() override;
+  absl::StatusOr<std::string> SaveCheckpoint() override;
+  uint64_t WeightsChecksum() const override;
+  TrainingPosition position() const override { return position_; }
+
+ private:
+  CheckpointArrays Arrays();
+  absl::StatusOr<MicroBatchRows> ReadMicroBatch(const Plan& plan, size_t index) const;
+  double RunMicroBatch(const MicroBatchRows& rows, bool train, int64_t targets);
+  absl::StatusOr<double> RunMicroBatches(const Plan& plan);
+  absl::StatusOr<double> ReduceLoss(const Plan& plan, double loss_sum);
+  absl::Status ReduceGradients(RoundResult* result);
+
+  const TrainerOptions options_;
+  Collective* const collective_;
+  const ReadTokens read_tokens_;
+  Weights weights_;
+  Transformer transformer_;
+  RemoteAttention attention_;
+  AdamW optimizer_;
+  TrainingPosition position_;
+  std::shared_ptr<const Plan> ready_;  // Training plan whose gradients wait for Commit.
+  RoundResult ready_result_;
+  absl::Duration reducing_;  // Time in collectives this round.
+};
+
+// One round, top to bottom. Exceptions of LibTorch and of autograd functions end here.
+absl::StatusOr<RoundResult> TrainerImpl::RunRound(std::shared_ptr<const Plan> plan) {
+  const absl::Time start = absl::Now();
+  ready_ = nullptr;
+  reducing_ = absl::ZeroDuration();
+  const bool train = plan->kind == PlanKind::kTrain;
+  RoundResult result;
+  try {
+    if (train) weights_.ClearGradients();
+    RALLY_RETURN_IF_ERROR(attention_.BeginRound(plan));
+    RALLY_ASSIGN_OR_RETURN(const double loss_sum, RunMicroBatches(*plan));
+    RALLY_RETURN_IF_ERROR(attention_.EndRound());
+    RALLY_ASSIGN_OR_RETURN(result.loss, ReduceLoss(*plan, loss_sum));
+    if (train) RALLY_RETURN_IF_ERROR(ReduceGradients(&result));
+  } catch (const StatusError& error) {
+    return error.status();
+  } catch (const std::exception& error) {
+    return absl::InternalError(absl::StrCat("step ", plan->step, ": ", error.what()));
+  }
+  if (train) {
+    result.learning_rate =
+        LearningRateAt(options_.spec.optimizer, options_.spec.training.steps, plan->step);
+    ready_ = std::move(plan);
+  }
+  result.waiting = attention_.waiting() + reducing_;
+  result.compute = absl::Now() - start - result.waiting;
+  ready_result_ = result;
+  return result;
+}
+
+absl::StatusOr<double> TrainerImpl::RunMicroBatches(const Plan& plan) {
+  const int64_t targets = TargetCount(plan);
+  double loss_sum = 0.0;
+  for (size_t m = 0; m < plan.micro_batches.size(); ++m) {
+    RALLY_ASSIGN_OR_RETURN(const MicroBatchRows rows, ReadMicroBatch(plan, m));
+    loss_sum += RunMicroBatch(rows, plan.kind == PlanKind::kTrain, targets);
+  }
+  return loss_sum;
+}
+
+absl::StatusOr<MicroBatchRows> TrainerImpl::ReadMicroBatch(const Plan& plan, size_t index) const {
+  const MicroBatch& micro_batch = plan.micro_batches[index];
+  MicroBatchRows rows;
+  rows.index = static_cast<int32_t>(index);
+  for (int nano = 0; nano < kNanoBatches; ++nano) {
+    rows.in_use[nano] = NanoBatchInUse(micro_batch, nano);
+    RALLY_ASSIGN_OR_RETURN(rows.rows[nano],
+                           ReadTokenRows(plan, micro_batch.chunks[options_.rank].nano_batches[nano],
+                                         options_.spec.model.vocabulary, read_tokens_));
+  }
+  return rows;
+}
+
+// Sum of the losses of this rank's targets; for training also adds the gradients of the mean.
+double TrainerImpl::RunMicroBatch(const MicroBatchRows& rows, bool train, int64_t targets) {
+  at::AutoGradMode grad_mode(train);
+  const at::Tensor loss = transformer_.Loss(rows, &attention_);
+  if (train && loss.requires_grad()) {
+    const double share = 1.0 / static_cast<double>(std::max<int64_t>(1, targets));
+    torch::autograd::backward({loss}, {at::full_like(loss, share)});
+  }
+  return loss.item<double>();
+}
+
+absl::StatusOr<double> TrainerImpl::ReduceLoss(const Plan& plan, double loss_sum) {
+  const absl::Time start = absl::Now();
+  RALLY_RETURN_IF_ERROR(collective_->AllReduceSum(absl::MakeSpan(&loss_sum, 1)));
+  reducing_ += absl::Now() - start;
+  const double loss = loss_sum / static_cast<double>(std::max<int64_t>(1, TargetCount(plan)));
+  if (std::isfinite(loss)) return loss;
+  return absl::OutOfRangeError(absl::StrCat("training diverged: the loss of step ", plan.step,
+                                            " is ", loss, "; lower optimizer.learning_rate"));
+}
+
+absl::Status TrainerImpl::ReduceGradients(RoundResult* result) {
+  const absl::Time start = absl::Now();
+  const absl::Span<float> gradients = Floats(weights_.gradients());
+  RALLY_RETURN_IF_ERROR(collective_->AllReduceSum(gradients));
+  reducing_ += absl::Now() - start;
+  result->gradient_norm = EuclideanNorm(gradients);
+  if (std::isfinite(result->gradient_norm)) return absl::OkStatus();
+  return absl::OutOfRangeError(absl::StrCat("training diverged: the gradient norm is ",
+                                            result->gradient_norm,
+                                            "; lower optimizer.learning_rate"));
+}
+
+absl::Status TrainerImpl::Commit() {
+  if (ready_ == nullptr) {
+    return absl::FailedPreconditionError("no training round is ready to be committed");
+  }
+  const double scale =
+      ClippingScale(ready_result_.gradient_norm, options_.spec.optimizer.gradient_clip);
+  optimizer_.Step(ready_->step, ready_result_.learning_rate, scale, Floats(weights_.gradients()),
+                  Floats(weights_.values()));
+  weights_.ValuesChanged();
+  position_ = {ready_->step, ready_->next_position};
+  ready_ = nullptr;
+  return absl::OkStatus();
+}
+
+CheckpointArrays TrainerImpl::Arrays() {
+  return {Floats(weights_.values()), optimizer_.first_moment(), optimizer_.second_moment()};
+}
+
+absl::StatusOr<TrainingPosition> TrainerImpl::Restore() {
+  RALLY_ASSIGN_OR_RETURN(position_,
+                         ReadNewestCheckpoint(options_.spec, weights_.layout(), Arrays()));
+  weights_.ValuesChanged();
+  return position_;
+}
+
+absl::StatusOr<std::string> TrainerImpl::SaveCheckpoint() {
+  if (options_.rank != 0) return CheckpointPath(options_.spec.checkpoint, position_.step);
+  return WriteCheckpoint(options_.spec, weights_.layout(), Arrays(), position_);
+}
+
+uint64_t TrainerImpl::WeightsChecksum() const {
+  const absl::Span<const float> values = Floats(weights_.values());
+  return XXH3_64bits(values.data(), values.size() * sizeof(float));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Trainer>> MakeTrainer(const TrainerOptions& options,
+                                                     Transport* transport, BufferPool* pool,
+                                                     Collective* collective, ReadTokens read_tokens,
+                                                     InPlaceService service) {
+  if (options.spec.model.vocabulary < 1) {
+    return absl::InvalidArgumentError("model.vocabulary must be set before training");
+  }
+  if (collective->ranks() != options.spec.workers || collective->rank() != options.rank) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("worker ", options.rank, " of ", options.spec.workers,
+                     " got the collective of ", collective->rank(), " of ", collective->ranks()));
+  }
+  try {
+    at::set_num_threads(options.threads > 0 ? options.threads : UsableCores());
+    return std::make_unique<TrainerImpl>(options, transport, pool, collective,
+                                         std::move(read_tokens), std::move(service));
+  } catch (const std::exception& error) {
+    return absl::InternalError(error.what());
+  }
+}
+
+}  // namespace rally

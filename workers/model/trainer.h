@@ -1,4 +1,5 @@
-// Trainer: one data-parallel rank of a training job: the model, its optimizer and one training step.
+// Trainer: one data-parallel rank of a training job: the model, its optimizer and one training
+// step.
 //
 // A step is two calls, so that weights change on all ranks or on none: RunRound computes gradients
 // and reduces them over the ranks; the coordinator, told by every rank that it is ready, commits;
@@ -7,45 +8,29 @@
 // LibTorch stays behind this header; its exceptions become absl::Status here.
 //
 // Threads: one caller at a time, always the same thread. Transport, pool and callbacks are borrowed
-// and must outlive the trainer. Errors: after one, only destruction is allowed; weights are those of
-// the last Commit.
+// and must outlive the trainer. Errors: after one, only destruction is allowed; weights are those
+// of the last Commit.
 #ifndef RALLY_WORKERS_MODEL_TRAINER_H_
 #define RALLY_WORKERS_MODEL_TRAINER_H_
 
 #include <cstdint>
-#include <functional>
 #include <memory>
-#include <optional>
 #include <string>
-#include <vector>
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 #include <absl/time/time.h>
-#include <absl/types/span.h>
 
 #include "scheduler/job_spec.h"
-#include "scheduler/phase.h"
 #include "scheduler/plan.h"
 #include "workers/model/collective.h"
+#include "workers/model/in_place_service.h"
+#include "workers/model/token_rows.h"
+#include "workers/model/training_position.h"
 #include "workers/transport/buffer.h"
 #include "workers/transport/transport.h"
 
 namespace rally {
-
-// Reads the tokens [begin, begin + out.size()) of dataset document `source` into `out`.
-using ReadTokens =
-    std::function<absl::Status(int64_t source, int64_t begin, absl::Span<int32_t> out)>;
-
-// The in-place attention service of this rank. BeginStep is called once per plan, before its first
-// phase; ServePhase at the point of the step where the phase's results are awaited. This is how the
-// model reaches workers/attention without knowing it; a rank always serves at least the tasks that
-// the plan leaves at home.
-struct InPlaceService {
-  std::function<absl::Status(std::shared_ptr<const Plan>)> begin_step;
-  std::function<absl::Status(const Phase&)> post_phase;
-  std::function<absl::Status(const Phase&)> serve_phase;
-};
 
 struct TrainerOptions {
   JobSpec spec;  // model.vocabulary must be set (not 0).
@@ -61,14 +46,6 @@ struct RoundResult {
   double learning_rate = 0.0;  // That Commit will apply.
   absl::Duration compute;      // This rank's time outside waits.
   absl::Duration waiting;      // For core attention and collectives.
-};
-
-// Where a checkpoint stands, and what restoring it gives.
-struct TrainingPosition {
-  int64_t step = 0;  // Steps committed.
-  DataPosition data;
-
-  friend bool operator==(const TrainingPosition&, const TrainingPosition&) = default;
 };
 
 class Trainer {

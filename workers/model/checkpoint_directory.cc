@@ -1,0 +1,68 @@
+#include "workers/model/checkpoint_directory.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+
+#include <absl/strings/numbers.h>
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+#include <absl/strings/strip.h>
+
+#include "common/atomic_file.h"
+#include "common/status_macros.h"
+
+namespace rally {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The step of a complete checkpoint's folder name, or -1.
+int64_t StepOf(absl::string_view name) {
+  int64_t step = -1;
+  if (!absl::ConsumePrefix(&name, "step-") || name.size() < 8) return -1;
+  if (!std::all_of(name.begin(), name.end(), [](char c) { return c >= '0' && c <= '9'; }))
+    return -1;
+  return absl::SimpleAtoi(name, &step) ? step : -1;
+}
+
+}  // namespace
+
+std::string CheckpointPath(const CheckpointSpec& spec, int64_t step) {
+  return absl::StrFormat("%s/step-%08d", spec.directory, step);
+}
+
+absl::StatusOr<std::vector<int64_t>> ListCheckpoints(const CheckpointSpec& spec) {
+  std::vector<int64_t> steps;
+  std::error_code error;
+  fs::directory_iterator entries(spec.directory, error);
+  if (error == std::errc::no_such_file_or_directory) return steps;
+  for (; !error && entries != fs::directory_iterator(); entries.increment(error)) {
+    const int64_t step = StepOf(entries->path().filename().string());
+    if (step >= 0) steps.push_back(step);
+  }
+  if (error) return ErrnoStatus(error.value(), "list checkpoint.directory", spec.directory);
+  std::sort(steps.begin(), steps.end());
+  return steps;
+}
+
+absl::Status CheckCheckpointDirectory(const CheckpointSpec& spec) {
+  if (spec.directory.empty()) return absl::OkStatus();
+  std::error_code error;
+  fs::create_directories(spec.directory, error);
+  if (error) return ErrnoStatus(error.value(), "create checkpoint.directory", spec.directory);
+  RALLY_ASSIGN_OR_RETURN(const std::vector<int64_t> steps, ListCheckpoints(spec));
+  if (!spec.resume && !steps.empty()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "checkpoint.directory ", spec.directory, " already holds step ", steps.back(),
+        ": set checkpoint.resume: true to continue from it, or choose another directory"));
+  }
+  const std::string probe = absl::StrCat(spec.directory, "/.writable-", getpid());
+  RALLY_RETURN_IF_ERROR(Annotate(WriteFileAtomically(probe, ""), "checkpoint.directory"));
+  fs::remove(probe, error);
+  return absl::OkStatus();
+}
+
+}  // namespace rally

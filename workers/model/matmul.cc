@@ -1,0 +1,61 @@
+#include "workers/model/matmul.h"
+
+#include <cstring>
+#include <string>
+
+#include <oneapi/dnnl/dnnl.hpp>
+
+#include "common/check.h"
+
+namespace rally {
+namespace {
+
+// One engine for the process: oneDNN keeps its cache of generated code with it. Stateless to users.
+const dnnl::engine& CpuEngine() {
+  static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+  return engine;
+}
+
+dnnl::memory::desc Describe(const MatrixView& view) {
+  using dnnl::memory;
+  const auto type =
+      view.type == ElementType::kFloat32 ? memory::data_type::f32 : memory::data_type::bf16;
+  const memory::dims strides =
+      view.transposed ? memory::dims{1, view.rows} : memory::dims{view.columns, 1};
+  return memory::desc({view.rows, view.columns}, type, strides);
+}
+
+void ClearMatrix(const MatrixView& view) {
+  const size_t element = view.type == ElementType::kFloat32 ? 4 : 2;
+  const size_t bytes = static_cast<size_t>(view.rows) * static_cast<size_t>(view.columns) * element;
+  if (bytes > 0) std::memset(view.data, 0, bytes);
+}
+
+}  // namespace
+
+void MatMul(const MatrixView& a, const MatrixView& b, const MatrixView& c, bool accumulate) {
+  RALLY_CHECK(a.columns == b.rows && a.rows == c.rows && b.columns == c.columns && !c.transposed,
+              "matrix sizes do not fit: " + std::to_string(a.rows) + "x" +
+                  std::to_string(a.columns) + " by " + std::to_string(b.rows) + "x" +
+                  std::to_string(b.columns));
+  if (a.rows == 0 || b.columns == 0 || a.columns == 0) {
+    if (!accumulate) ClearMatrix(c);
+    return;
+  }
+  dnnl::primitive_attr attributes;
+  if (accumulate) {
+    dnnl::post_ops sum;
+    sum.append_sum(1.0f);
+    attributes.set_post_ops(sum);
+  }
+  const dnnl::matmul::desc what(Describe(a), Describe(b), Describe(c));
+  const dnnl::matmul::primitive_desc how(what, attributes, CpuEngine());
+  dnnl::stream stream(CpuEngine());
+  dnnl::matmul(how).execute(
+      stream, {{DNNL_ARG_SRC, dnnl::memory(how.src_desc(), CpuEngine(), a.data)},
+               {DNNL_ARG_WEIGHTS, dnnl::memory(how.weights_desc(), CpuEngine(), b.data)},
+               {DNNL_ARG_DST, dnnl::memory(how.dst_desc(), CpuEngine(), c.data)}});
+  stream.wait();
+}
+
+}  // namespace rally

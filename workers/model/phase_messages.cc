@@ -1,0 +1,135 @@
+#include "workers/model/phase_messages.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+namespace rally {
+namespace {
+
+constexpr float kNegativeInfinity = -std::numeric_limits<float>::infinity();
+
+// Copies rows [row, row + rows) of `from` to `*to` and moves `*to` past them.
+void AppendRows(const float* from, int64_t row, int64_t rows, int64_t width, float** to) {
+  if (rows == 0) return;
+  std::memcpy(*to, from + row * width, static_cast<size_t>(rows * width) * sizeof(float));
+  *to += rows * width;
+}
+
+// Adds rows at `*from` to rows [row, row + rows) of `to`, and moves `*from` past them.
+void AddRows(const float** from, int64_t row, int64_t rows, int64_t width, float* to) {
+  float* sum = to + row * width;
+  const int64_t count = rows * width;
+  for (int64_t i = 0; i < count; ++i) sum[i] += (*from)[i];
+  *from += count;
+}
+
+// One task's part of the output, inside a reply.
+struct Part {
+  int32_t task = 0;
+  const HomeRows* rows = nullptr;
+  const float* out = nullptr;
+  const float* lse = nullptr;
+};
+
+std::vector<Part> PartsInTaskOrder(absl::Span<const Route* const> routes, const RowSizes& sizes,
+                                   absl::Span<const absl::Span<const float>> replies) {
+  std::vector<Part> parts;
+  for (size_t r = 0; r < routes.size(); ++r) {
+    const Route& route = *routes[r];
+    const float* out = replies[r].data();
+    const float* lse = out + route.query_rows * sizes.query;
+    for (size_t i = 0; i < route.queries.size(); ++i) {
+      const HomeRows& rows = route.queries[i];
+      parts.push_back({route.tasks[i], &rows, out, lse});
+      out += rows.rows() * sizes.query;
+      lse += rows.rows() * sizes.heads;
+    }
+  }
+  std::sort(parts.begin(), parts.end(),
+            [](const Part& a, const Part& b) { return a.task < b.task; });
+  return parts;
+}
+
+// Merges one head of one row into what is there already.
+void MergeHead(const float* part, float part_lse, int64_t head_dim, float* out, float* lse) {
+  if (part_lse == kNegativeInfinity) return;
+  if (*lse == kNegativeInfinity) {
+    std::memcpy(out, part, static_cast<size_t>(head_dim) * sizeof(float));
+    *lse = part_lse;
+    return;
+  }
+  const float largest = std::max(*lse, part_lse);
+  const float old_weight = std::exp(*lse - largest);
+  const float part_weight = std::exp(part_lse - largest);
+  const float sum = old_weight + part_weight;
+  const float old_share = old_weight / sum;
+  const float part_share = part_weight / sum;
+  for (int64_t h = 0; h < head_dim; ++h) out[h] = old_share * out[h] + part_share * part[h];
+  *lse = largest + std::log(sum);
+}
+
+}  // namespace
+
+int64_t RequestFloats(const Route& route, const RowSizes& sizes, bool backward) {
+  const int64_t per_query = backward ? 2 * sizes.query + 2 * sizes.heads : sizes.query;
+  return route.query_rows * per_query + route.kv_rows * 2 * sizes.keys;
+}
+
+int64_t ReplyFloats(const Route& route, const RowSizes& sizes, bool backward) {
+  if (backward) return route.query_rows * sizes.query + route.kv_rows * 2 * sizes.keys;
+  return route.query_rows * (sizes.query + sizes.heads);
+}
+
+void PackRequest(const Route& route, const RowSizes& sizes, bool backward, const HomeInputs& inputs,
+                 absl::Span<float> message) {
+  float* to = message.data();
+  const auto append_queries = [&](const float* from, int64_t width) {
+    for (const HomeRows& rows : route.queries) AppendRows(from, rows.row, rows.rows(), width, &to);
+  };
+  const auto append_keys = [&](const std::array<const float*, kNanoBatches>& from) {
+    for (const HomeRows& rows : route.keys) {
+      AppendRows(from[rows.nano_batch], rows.row, rows.rows(), sizes.keys, &to);
+    }
+  };
+  append_queries(inputs.q_TNH, sizes.query);
+  append_keys(inputs.k_TMH);
+  append_keys(inputs.v_TMH);
+  if (!backward) return;
+  append_queries(inputs.d_out_TNH, sizes.query);
+  append_queries(inputs.lse_TN, sizes.heads);
+  append_queries(inputs.delta_TN, sizes.heads);
+}
+
+void MergeReplies(absl::Span<const Route* const> routes, const RowSizes& sizes,
+                  absl::Span<const absl::Span<const float>> replies, int64_t tokens, float* out_TNH,
+                  float* lse_TN) {
+  std::fill_n(out_TNH, tokens * sizes.query, 0.0f);
+  std::fill_n(lse_TN, tokens * sizes.heads, kNegativeInfinity);
+  const int64_t head_dim = sizes.query / sizes.heads;
+  for (const Part& part : PartsInTaskOrder(routes, sizes, replies)) {
+    float* out = out_TNH + part.rows->row * sizes.query;
+    float* lse = lse_TN + part.rows->row * sizes.heads;
+    const int64_t heads = part.rows->rows() * sizes.heads;
+    for (int64_t i = 0; i < heads; ++i) {
+      MergeHead(part.out + i * head_dim, part.lse[i], head_dim, out + i * head_dim, lse + i);
+    }
+  }
+}
+
+void AddGradients(const Route& route, const RowSizes& sizes, absl::Span<const float> reply,
+                  const HomeGradients& gradients) {
+  const float* from = reply.data();
+  for (const HomeRows& rows : route.queries) {
+    AddRows(&from, rows.row, rows.rows(), sizes.query, gradients.d_q_TNH);
+  }
+  for (const HomeRows& rows : route.keys) {
+    AddRows(&from, rows.row, rows.rows(), sizes.keys, gradients.d_k_TMH[rows.nano_batch]);
+  }
+  for (const HomeRows& rows : route.keys) {
+    AddRows(&from, rows.row, rows.rows(), sizes.keys, gradients.d_v_TMH[rows.nano_batch]);
+  }
+}
+
+}  // namespace rally

@@ -1,0 +1,65 @@
+// Phase messages: rows of a home into requests, replies back into rows.
+//
+// Plain loops over host memory, in the layout scheduler/phase_routes.h gives. `Rows` points at the
+// home's tensors of one phase; keys may lie in ping or pong, so key-like tensors come by
+// nano-batch. Pure functions; any thread.
+#ifndef RALLY_WORKERS_MODEL_PHASE_MESSAGES_H_
+#define RALLY_WORKERS_MODEL_PHASE_MESSAGES_H_
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include <absl/types/span.h>
+
+#include "scheduler/document.h"
+#include "scheduler/phase_routes.h"
+
+namespace rally {
+
+// Floats per row.
+struct RowSizes {
+  int64_t heads = 0;  // N
+  int64_t query = 0;  // N * H
+  int64_t keys = 0;   // M * H
+};
+
+// What a home sends of one phase. The last three are for backward phases only.
+struct HomeInputs {
+  const float* q_TNH = nullptr;
+  std::array<const float*, kNanoBatches> k_TMH = {};
+  std::array<const float*, kNanoBatches> v_TMH = {};
+  const float* d_out_TNH = nullptr;
+  const float* lse_TN = nullptr;
+  const float* delta_TN = nullptr;
+};
+
+// Gradients of one phase's inputs, zeroed by the caller before the first reply.
+struct HomeGradients {
+  float* d_q_TNH = nullptr;
+  std::array<float*, kNanoBatches> d_k_TMH = {};
+  std::array<float*, kNanoBatches> d_v_TMH = {};
+};
+
+// Floats of a route's messages.
+int64_t RequestFloats(const Route& route, const RowSizes& sizes, bool backward);
+int64_t ReplyFloats(const Route& route, const RowSizes& sizes, bool backward);
+
+// Writes a request; `message` has RequestFloats.
+void PackRequest(const Route& route, const RowSizes& sizes, bool backward, const HomeInputs& inputs,
+                 absl::Span<float> message);
+
+// Merges the forward replies of all of a home's routes, in the plan's task order, in float32:
+// rows that several tasks computed are weighted by their log-sum-exps. Writes out_TNH and lse_TN
+// of `tokens` rows whole; rows no task covers get 0 and -infinity. `replies[i]` is of `routes[i]`.
+void MergeReplies(absl::Span<const Route* const> routes, const RowSizes& sizes,
+                  absl::Span<const absl::Span<const float>> replies, int64_t tokens, float* out_TNH,
+                  float* lse_TN);
+
+// Adds one backward reply. Called in route order, so that sums have one order.
+void AddGradients(const Route& route, const RowSizes& sizes, absl::Span<const float> reply,
+                  const HomeGradients& gradients);
+
+}  // namespace rally
+
+#endif  // RALLY_WORKERS_MODEL_PHASE_MESSAGES_H_

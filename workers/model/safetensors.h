@@ -1,0 +1,44 @@
+// Safetensors: named float32 tensors in a file that Hugging Face's tools read.
+//
+// Format (github.com/huggingface/safetensors): uint64 little-endian header size n, then n bytes of
+// JSON {"name": {"dtype": "F32", "shape": [...], "data_offsets": [begin, end]}, ...,
+// "__metadata__": {...}}, padded with spaces so that the data begins at a multiple of 64 bytes,
+// then the data, tensors back to back in row order, little-endian.
+//
+// Free functions, any thread. Errors name the path.
+#ifndef RALLY_WORKERS_MODEL_SAFETENSORS_H_
+#define RALLY_WORKERS_MODEL_SAFETENSORS_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <absl/status/status.h>
+#include <absl/types/span.h>
+
+namespace rally {
+
+struct TensorSource {
+  std::string name;
+  std::vector<int64_t> shape;
+  absl::Span<const float> values;
+};
+
+struct TensorTarget {
+  std::string name;
+  std::vector<int64_t> shape;
+  absl::Span<float> values;
+};
+
+// Writes a new file and makes it durable (fsync). The caller places it aside first if a reader
+// could see it half written.
+absl::Status WriteSafetensors(const std::string& path, absl::Span<const TensorSource> tensors);
+
+// Reads every target; other tensors of the file are passed over. NotFound without the file;
+// DataLoss when it is truncated or not of this format; FailedPrecondition when a tensor is missing
+// or has another type or shape, naming it.
+absl::Status ReadSafetensors(const std::string& path, absl::Span<const TensorTarget> tensors);
+
+}  // namespace rally
+
+#endif  // RALLY_WORKERS_MODEL_SAFETENSORS_H_
