@@ -1,6 +1,5 @@
 #include "workers/transport/buffer.h"
 
-#include <absl/strings/str_cat.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -8,6 +7,8 @@
 #include <cerrno>
 #include <cstring>
 #include <utility>
+
+#include <absl/strings/str_cat.h>
 
 #include "common/check.h"
 

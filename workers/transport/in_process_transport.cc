@@ -1,9 +1,9 @@
 #include "workers/transport/in_process_transport.h"
 
-#include <absl/strings/str_cat.h>
-
 #include <string>
 #include <utility>
+
+#include <absl/strings/str_cat.h>
 
 #include "common/check.h"
 #include "workers/transport/memory_exchange.h"

@@ -1,10 +1,10 @@
 #include "workers/transport/memory_exchange.h"
 
-#include <absl/strings/str_cat.h>
-
 #include <cstring>
 #include <set>
 #include <utility>
+
+#include <absl/strings/str_cat.h>
 
 #include "common/check.h"
 

@@ -4,7 +4,13 @@
 // descriptor. Messages are UCX tag messages. See transport.h for the contract.
 //
 // UCX cannot report a peer's death over shared memory: the control plane learns of it from the
-// peer's session and calls Abort; deadlines are the net below that.
+// peer's session and calls Abort; deadlines are the net below that. When TCP is forced, traffic
+// with a peer whose process or transport has ended is Unavailable.
+//
+// Wait for a send means that its buffer may be used again, not that the peer has the message. On
+// failure the transport shuts UCX down before any Wait returns, so buffers are not written to after;
+// a peer that still reads a large message of an abandoned epoch may see what its sender's buffer
+// holds next.
 #ifndef RALLY_WORKERS_TRANSPORT_UCX_TRANSPORT_H_
 #define RALLY_WORKERS_TRANSPORT_UCX_TRANSPORT_H_
 
@@ -21,12 +27,13 @@ namespace rally {
 struct UcxOptions {
   int32_t rank = 0;
   int32_t ranks = 1;
-  // UCX transports to use, as UCX_TLS names them; empty lets UCX choose. "sm,self,tcp" on one
-  // machine, "tcp,self" to force TCP.
-  std::string transports;
-  // Network devices UCX may use, as UCX_NET_DEVICES names them; empty means all. UCX would take every
-  // interface it finds: give "lo" when all ranks share one machine.
-  std::string network_devices;
+  // UCX transports to use, as UCX_TLS names them; empty lets UCX choose, for several machines. The
+  // default is for one machine: shared memory, direct reads between processes where the system
+  // allows them, TCP to set up. "tcp,self" forces TCP.
+  std::string transports = "posix,sysv,cma,self,tcp";
+  // Network devices UCX may use, as UCX_NET_DEVICES names them; empty means every one it finds. The
+  // default is for one machine.
+  std::string network_devices = "lo";
 };
 
 // Unavailable when UCX cannot be initialised with these options, with UCX's reason.

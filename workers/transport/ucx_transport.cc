@@ -1,0 +1,278 @@
+#include "workers/transport/ucx_transport.h"
+
+#include <set>
+#include <thread>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include <absl/base/thread_annotations.h>
+#include <absl/strings/str_cat.h>
+#include <absl/synchronization/mutex.h>
+
+#include "common/check.h"
+#include "common/status_macros.h"
+#include "workers/transport/memory_exchange.h"
+#include "workers/transport/transfer_ledger.h"
+#include "workers/transport/ucx_worker.h"
+
+namespace rally {
+namespace {
+
+// A net below UCX's wake-up; nothing depends on it.
+constexpr absl::Duration kLongestSleep = absl::Seconds(1);
+// How long UCX may take to finish what it has under way, once the transport has ended.
+constexpr absl::Duration kLongestClose = absl::Milliseconds(300);
+
+absl::Status LostPeer(int32_t peer) {
+  return absl::UnavailableError(absl::StrCat("rank ", peer, " is gone"));
+}
+
+// Callers queue posts; the progress thread alone calls UCX, so no caller ever waits for it. After
+// a failure that thread destroys the UCX worker, and only then closes the transfers that it could
+// not cancel: nothing writes to a buffer once Wait has returned.
+class UcxTransport : public Transport {
+ public:
+  explicit UcxTransport(const UcxOptions& options)
+      : rank_(options.rank),
+        ranks_(options.ranks),
+        exchange_(options.ranks),
+        ledger_(std::make_shared<TransferLedger>(options.rank, [this]() { OnFailure(); })) {
+    exchange_.Join(ledger_);
+  }
+  ~UcxTransport() override;
+
+  absl::Status Start(const UcxOptions& options);
+
+  int32_t rank() const override { return rank_; }
+  int32_t ranks() const override { return ranks_; }
+  std::string address() const override { return address_; }
+  absl::Status Connect(absl::Span<const std::string> addresses) override;
+  Transfer Send(int32_t peer, const Tag& tag, absl::Span<const std::byte> bytes) override;
+  Transfer Receive(int32_t peer, const Tag& tag, absl::Span<std::byte> bytes) override;
+  absl::Status Wait(absl::Span<const Transfer> transfers, absl::Time deadline) override {
+    return ledger_->Wait(transfers, deadline);
+  }
+  void Abort(const absl::Status& error) override { ledger_->Fail(error); }
+  absl::Status status() const override { return ledger_->status(); }
+  TransportCounters counters() const override { return ledger_->counters(); }
+
+ private:
+  struct Post {
+    std::shared_ptr<TransferLedger::Entry> entry;
+    std::byte* data;  // Only read for sends.
+  };
+  class PendingPost;
+
+  absl::Status Destroyed() const {
+    return absl::CancelledError(absl::StrCat("rank ", rank_, "'s transport is destroyed"));
+  }
+  void OnFailure();
+  void OnLostPeer(int32_t peer);
+  Transfer Enqueue(Direction direction, int32_t peer, const Tag& tag, std::byte* data, size_t size);
+  void Run();
+  // Takes what callers have queued. False when it is time to stop.
+  bool TakePosts(std::vector<Post>* posts);
+  void Begin(Post post);
+  void Finish(TransferLedger::Entry& entry, const absl::Status& status, size_t bytes);
+  void SleepUnlessPosted();
+  void TearDown();
+
+  const int32_t rank_;
+  const int32_t ranks_;
+  std::string address_;
+  MemoryExchange exchange_;  // For messages to this rank itself.
+  const std::shared_ptr<TransferLedger> ledger_;
+
+  absl::Mutex mutex_;
+  std::vector<Post> posts_ ABSL_GUARDED_BY(mutex_);
+  bool connected_ ABSL_GUARDED_BY(mutex_) = false;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;  // Takes no more posts.
+  bool sleeping_ ABSL_GUARDED_BY(mutex_) = false;  // Needs a signal to notice anything.
+
+  // Connect's, then the progress thread's alone; Signal is for anybody who sees sleeping_.
+  std::unique_ptr<UcxWorker> worker_;
+  std::unordered_map<PendingPost*, std::unique_ptr<PendingPost>> pending_;
+  std::set<int32_t> lost_peers_;
+  std::thread progress_;
+};
+
+class UcxTransport::PendingPost : public UcxWorker::Operation {
+ public:
+  PendingPost(UcxTransport* transport, std::shared_ptr<TransferLedger::Entry> entry)
+      : transport_(transport), entry_(std::move(entry)) {}
+
+  TransferLedger::Entry& entry() { return *entry_; }
+
+  void OnComplete(const absl::Status& status, size_t bytes) override {
+    transport_->Finish(*entry_, status, bytes);
+    transport_->pending_.erase(this);
+  }
+
+ private:
+  UcxTransport* const transport_;
+  const std::shared_ptr<TransferLedger::Entry> entry_;
+};
+
+absl::Status UcxTransport::Start(const UcxOptions& options) {
+  RALLY_ASSIGN_OR_RETURN(worker_,
+                         UcxWorker::Create(options, [this](int32_t peer) { OnLostPeer(peer); }));
+  address_ = worker_->address();
+  return absl::OkStatus();
+}
+
+UcxTransport::~UcxTransport() {
+  {
+    absl::MutexLock lock(&mutex_);
+    stopping_ = true;
+    if (sleeping_) worker_->Signal();
+  }
+  if (progress_.joinable()) progress_.join();
+  ledger_->Fail(Destroyed());
+  ledger_->AwaitAllClosed();
+}
+
+absl::Status UcxTransport::Connect(absl::Span<const std::string> addresses) {
+  RALLY_CHECK(static_cast<int32_t>(addresses.size()) == ranks_,
+              absl::StrCat(addresses.size(), " addresses for ", ranks_, " ranks"));
+  RALLY_CHECK(!progress_.joinable(), "a transport is connected once");
+  RALLY_RETURN_IF_ERROR(status());
+  if (absl::Status status = worker_->Connect(addresses, rank_); !status.ok()) {
+    ledger_->Fail(status);
+    return status;
+  }
+  {
+    absl::MutexLock lock(&mutex_);
+    connected_ = true;
+  }
+  progress_ = std::thread([this]() { Run(); });
+  return status();
+}
+
+void UcxTransport::OnFailure() {
+  exchange_.Withdraw(rank_);
+  absl::MutexLock lock(&mutex_);
+  stopping_ = true;
+  if (sleeping_) worker_->Signal();
+}
+
+void UcxTransport::OnLostPeer(int32_t peer) {
+  lost_peers_.insert(peer);
+  for (const auto& [pending, owned] : pending_) {
+    if (pending->entry().peer == peer) return ledger_->Fail(LostPeer(peer));
+  }
+}
+
+Transfer UcxTransport::Send(int32_t peer, const Tag& tag, absl::Span<const std::byte> bytes) {
+  if (peer == rank_) return exchange_.Send(rank_, peer, tag, bytes);
+  RALLY_CHECK(tag.source == rank_, absl::StrCat("rank ", rank_, " sends ", tag.ToString()));
+  return Enqueue(Direction::kSend, peer, tag, const_cast<std::byte*>(bytes.data()), bytes.size());
+}
+
+Transfer UcxTransport::Receive(int32_t peer, const Tag& tag, absl::Span<std::byte> bytes) {
+  if (peer == rank_) return exchange_.Receive(rank_, peer, tag, bytes);
+  RALLY_CHECK(tag.source == peer, absl::StrCat("from rank ", peer, " comes ", tag.ToString()));
+  return Enqueue(Direction::kReceive, peer, tag, bytes.data(), bytes.size());
+}
+
+Transfer UcxTransport::Enqueue(Direction direction, int32_t peer, const Tag& tag, std::byte* data,
+                               size_t size) {
+  RALLY_CHECK(peer >= 0 && peer < ranks_, absl::StrCat("there is no rank ", peer));
+  std::shared_ptr<TransferLedger::Entry> entry = ledger_->Open(direction, peer, tag, size);
+  {
+    absl::MutexLock lock(&mutex_);
+    RALLY_CHECK(connected_ || stopping_, "traffic begins after Connect");
+    if (!stopping_) {
+      posts_.push_back({entry, data});
+      if (sleeping_) worker_->Signal();
+      return Transfer(std::move(entry));
+    }
+  }
+  ledger_->CloseUnmoved(*entry);
+  return Transfer(std::move(entry));
+}
+
+void UcxTransport::Run() {
+  std::vector<Post> posts;
+  while (TakePosts(&posts)) {
+    for (Post& post : posts) Begin(std::move(post));
+    posts.clear();
+    if (!worker_->Progress()) SleepUnlessPosted();
+  }
+  TearDown();
+}
+
+bool UcxTransport::TakePosts(std::vector<Post>* posts) {
+  absl::MutexLock lock(&mutex_);
+  if (stopping_) return false;
+  posts->swap(posts_);
+  return true;
+}
+
+void UcxTransport::Begin(Post post) {
+  TransferLedger::Entry& entry = *post.entry;
+  const int32_t peer = entry.peer;
+  auto owned = std::make_unique<PendingPost>(this, std::move(post.entry));
+  PendingPost* pending = owned.get();
+  pending_.emplace(pending, std::move(owned));
+  if (entry.direction == Direction::kSend) {
+    worker_->Send(peer, entry.tag.Encode(), {post.data, entry.size}, pending);
+  } else {
+    worker_->Receive(entry.tag.Encode(), {post.data, entry.size}, pending);
+  }
+  // What a lost peer sent before can still be received, and nothing else.
+  if (lost_peers_.contains(peer) && pending_.contains(pending)) ledger_->Fail(LostPeer(peer));
+}
+
+void UcxTransport::Finish(TransferLedger::Entry& entry, const absl::Status& status, size_t bytes) {
+  bool is_receive = entry.direction == Direction::kReceive;
+  if (status.ok() && is_receive && bytes != entry.size) {
+    ledger_->Fail(absl::InvalidArgumentError(
+        absl::StrCat("a message of ", bytes, " bytes came for the ", entry.ToString())));
+  } else if (!status.ok()) {
+    ledger_->Fail(Annotate(status, entry.ToString()));
+  } else {
+    ledger_->CloseMoved(entry);
+    return;
+  }
+  ledger_->CloseUnmoved(entry);
+}
+
+void UcxTransport::SleepUnlessPosted() {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (stopping_ || !posts_.empty()) return;
+    sleeping_ = true;
+  }
+  worker_->Sleep(kLongestSleep);
+  absl::MutexLock lock(&mutex_);
+  sleeping_ = false;
+}
+
+void UcxTransport::TearDown() {
+  bool healthy = pending_.empty() && ledger_->status().ok();
+  if (!healthy) ledger_->Fail(Destroyed());
+  std::vector<PendingPost*> posts;
+  for (auto& [pending, owned] : pending_) posts.push_back(pending);
+  for (PendingPost* pending : posts) worker_->Cancel(pending);
+  worker_->Close(/*flush=*/healthy, kLongestClose);
+  worker_.reset();
+  for (auto& [pending, owned] : pending_) ledger_->CloseUnmoved(pending->entry());
+  pending_.clear();
+  std::vector<Post> queued;
+  {
+    absl::MutexLock lock(&mutex_);
+    queued.swap(posts_);
+  }
+  for (const Post& post : queued) ledger_->CloseUnmoved(*post.entry);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Transport>> MakeUcxTransport(const UcxOptions& options) {
+  auto transport = std::make_unique<UcxTransport>(options);
+  RALLY_RETURN_IF_ERROR(transport->Start(options));
+  return transport;
+}
+
+}  // namespace rally
