@@ -1,5 +1,7 @@
 #include "scheduler/ca_task.h"
 
+#include <algorithm>
+
 namespace rally {
 namespace {
 
@@ -25,6 +27,19 @@ int64_t AllowedPairs(int64_t q_begin, int64_t q_end, int64_t kv_begin, int64_t k
   if (mask.window == 0) return pairs;
   // Keys at or before query - window are out of sight: causal pairs of queries moved back.
   return pairs - CausalPairs(q_begin - mask.window, q_end - mask.window, kv_begin, kv_end);
+}
+
+CaTask TrimToMask(CaTask task, AttentionMask mask) {
+  if (AllowedPairs(task, mask) == 0) {
+    task.q_end = task.q_begin;
+    task.kv_end = task.kv_begin;
+    return task;
+  }
+  task.q_begin = std::max(task.q_begin, task.kv_begin);
+  if (mask.window > 0) task.q_end = std::min(task.q_end, task.kv_end - 1 + mask.window);
+  task.kv_end = std::min(task.kv_end, task.q_end);
+  task.kv_begin = std::max(task.kv_begin, FirstAllowedKey(task.q_begin, mask));
+  return task;
 }
 
 }  // namespace rally

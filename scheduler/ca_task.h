@@ -46,6 +46,9 @@ inline int64_t FirstAllowedKey(int64_t position, AttentionMask mask) {
   return mask.window > 0 && position >= mask.window ? position - mask.window + 1 : 0;
 }
 
+// The smallest rectangle that holds the task's allowed pairs; no rows when there are none.
+CaTask TrimToMask(CaTask task, AttentionMask mask);
+
 }  // namespace rally
 
 #endif  // RALLY_SCHEDULER_CA_TASK_H_

@@ -15,7 +15,8 @@ class LocalPlanner : public Planner {
     RALLY_RETURN_IF_ERROR(TakeTopology(topology, plan));
     for (MicroBatch& micro_batch : plan->micro_batches) {
       for (auto& tasks : micro_batch.tasks) tasks.clear();
-      for (const ShardPlace& place : ShardIndex(micro_batch).places()) {
+      const ShardIndex index(micro_batch);
+      for (const ShardPlace& place : index.places()) {
         micro_batch.tasks[place.nano_batch].push_back({place.document, place.begin, place.end,
                                                        FirstAllowedKey(place.begin, shape.mask),
                                                        place.end, place.home});

@@ -18,9 +18,10 @@ namespace rally {
 
 struct PlannerOptions {
   // Two-sided: every server's work in every phase lies within (1 +- tolerance) of the mean, so far
-  // as cuts at multiples of `query_granularity` rows allow. In (0, 1].
+  // as whole pairs allow. In (0, 1].
   double tolerance = 0.05;
-  // Query cuts fall on multiples of this many rows of a document (its last shard excepted).
+  // Query cuts fall on multiples of this many rows of a document. Halved, in the phases that need
+  // it, until the tolerance is met: documents may be short. At least 1.
   int64_t query_granularity = 128;
   // Longest key range of one CA-task; 0 means no limit.
   int64_t max_kv_rows_per_task = 0;
