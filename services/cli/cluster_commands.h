@@ -17,6 +17,7 @@ struct RunOptions {
   std::string id;             // Empty: see MakeSubmission.
   std::string run_directory;  // Empty: a temporary one.
   std::string events_path;    // The job's events as JSON lines; empty: not written.
+  std::string summary_path;   // The summary as JSON; empty: not written.
   int threads = 0;            // Of each member; 0: the cores shared out.
   std::string grace = "30s";  // For the job's last step and checkpoint after Ctrl-C.
 };

@@ -98,7 +98,7 @@ class CommandLineBuilder {
     CLI::App* sub = Add(&app_, "run", "Train a job on a cluster of its own on this machine",
                         "  rally run examples/quickstart.yaml\n"
                         "  rally run examples/laptop.yaml --json > summary.json\n"
-                        "  rally run job.yaml --run-dir run --events run/events.jsonl\n"
+                        "  rally run job.yaml --run-dir logs --events events.jsonl\n"
                         "\n"
                         "Starts a coordinator and the members the job needs, trains, shows "
                         "progress, stops them.\n"
@@ -108,6 +108,8 @@ class CommandLineBuilder {
     AddId(sub, &options.id);
     AddClusterOptions(sub, &options.run_directory, &options.threads);
     sub->add_option("--events", options.events_path, "Write the job's events here as JSON lines")
+        ->type_name("FILE");
+    sub->add_option("--summary", options.summary_path, "Write the summary here as JSON")
         ->type_name("FILE");
     sub->add_option("--grace", options.grace, "Time for a checkpoint after Ctrl-C, default 30s")
         ->type_name("DURATION");

@@ -135,8 +135,11 @@ absl::Status RunCommand(const CommandContext& context, const GlobalOptions& glob
   const absl::Status status = run.Run();
   if (!run.summary().last_step().has_value() && !status.ok()) return status;
   const std::optional<double> entropy = BigramEntropyOf(dataset);
-  context.console->out() << (globals.json ? absl::StrCat(run.summary().ToJson(entropy).dump(), "\n")
-                                          : run.summary().ToText(entropy));
+  const std::string json = absl::StrCat(run.summary().ToJson(entropy).dump(), "\n");
+  context.console->out() << (globals.json ? json : run.summary().ToText(entropy));
+  if (!options.summary_path.empty()) {
+    RALLY_RETURN_IF_ERROR(WriteFileAtomically(options.summary_path, json));
+  }
   return status;
 }
 

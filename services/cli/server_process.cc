@@ -2,8 +2,8 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/pidfd.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -91,7 +91,7 @@ absl::StatusOr<std::unique_ptr<ServerProcess>> ServerProcess::Spawn(ServerComman
   const int error = ForkAndExecute(argv.data(), log_fd, &pid);
   close(log_fd);
   if (error != 0) return ErrnoStatus(error, "cannot start", command.program);
-  const int pid_fd = pidfd_open(pid, 0);
+  const int pid_fd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
   RALLY_CHECK(pid_fd >= 0, "pidfd_open of an unreaped child");
   return std::unique_ptr<ServerProcess>(new ServerProcess(std::move(command), pid, pid_fd));
 }
