@@ -1,1 +1,270 @@
 #include "workers/attention/attention_kernel.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <utility>
+
+#include <absl/strings/str_cat.h>
+
+#include "common/check.h"
+#include "common/status_macros.h"
+#include "workers/attention/attention_check.h"
+#include "workers/attention/attention_tiles.h"
+#include "workers/attention/backward_schedule.h"
+#include "workers/attention/thread_pool.h"
+
+namespace rally {
+namespace {
+
+constexpr int64_t kNoWindow = int64_t{1} << 60;
+constexpr size_t kWorkspaceAlignment = 4096;
+
+struct FreeDeleter {
+  void operator()(float* p) const { std::free(p); }
+};
+using Workspace = std::unique_ptr<float, FreeDeleter>;
+
+// Touched at once: first touches are slow, and must not fall into the first call.
+Workspace MakeWorkspace() {
+  constexpr size_t kBytes = kTileWorkspaceFloats * sizeof(float);
+  const size_t size =
+      (kBytes + kWorkspaceAlignment - 1) / kWorkspaceAlignment * kWorkspaceAlignment;
+  Workspace workspace(static_cast<float*>(std::aligned_alloc(kWorkspaceAlignment, size)));
+  RALLY_CHECK(workspace != nullptr, "out of memory for an attention workspace");
+  std::memset(workspace.get(), 0, size);
+  return workspace;
+}
+
+// Query rows [row, row + rows) of one head of one task.
+struct ForwardUnit {
+  int32_t task;
+  int32_t head;
+  int32_t row;
+  int32_t rows;
+};
+
+class CpuAttentionKernel final : public AttentionKernel {
+ public:
+  CpuAttentionKernel(const AttentionTiles& tiles, int threads) : tiles_(tiles), pool_(threads) {
+    for (int i = 0; i < threads; ++i) workspaces_.push_back(MakeWorkspace());
+  }
+
+  absl::Status Forward(const AttentionShape& shape, absl::Span<const VarlenTask> tasks) override {
+    RALLY_RETURN_IF_ERROR(CheckForward(shape, tasks));
+    CutForward(shape, tasks);
+    RunUnits(forward_units_.size(), [&](size_t unit, float* workspace) {
+      RunForward(shape, tasks, forward_units_[unit], workspace);
+    });
+    return absl::OkStatus();
+  }
+
+  absl::Status Backward(const AttentionShape& shape, absl::Span<const VarlenTask> tasks) override {
+    RALLY_RETURN_IF_ERROR(CheckBackward(shape, tasks));
+    schedule_.Build(shape, tasks);
+    ClearUnseenQueries(shape, tasks);
+    RunUnits(schedule_.units().size(), [&](size_t unit, float* workspace) {
+      RunBackward(shape, tasks, schedule_.units()[unit], workspace);
+    });
+    return absl::OkStatus();
+  }
+
+  std::string name() const override { return tiles_.name; }
+
+ private:
+  static float Scale(const AttentionShape& shape) {
+    return shape.scale != 0.0f ? shape.scale : 1.0f / std::sqrt(static_cast<float>(shape.head_dim));
+  }
+
+  // Threads take units in order, each the next one when it is free.
+  template <class Body>
+  void RunUnits(size_t units, Body body) {
+    std::atomic<size_t> next{0};
+    pool_.Run(static_cast<int64_t>(units), [&](int thread) {
+      float* workspace = workspaces_[thread].get();
+      for (size_t unit; (unit = next.fetch_add(1, std::memory_order_relaxed)) < units;) {
+        body(unit, workspace);
+      }
+    });
+  }
+
+  // Tasks with most keys first and the rows that see most keys first, so that threads end together.
+  void CutForward(const AttentionShape& shape, absl::Span<const VarlenTask> tasks) {
+    order_.resize(tasks.size());
+    for (size_t t = 0; t < tasks.size(); ++t) order_[t] = static_cast<int32_t>(t);
+    std::sort(order_.begin(), order_.end(), [&](int32_t a, int32_t b) {
+      return tasks[a].kv_rows != tasks[b].kv_rows ? tasks[a].kv_rows > tasks[b].kv_rows : a < b;
+    });
+    forward_units_.clear();
+    for (const int32_t t : order_) {
+      for (int32_t head = 0; head < shape.heads; ++head) CutHead(t, head, tasks[t].q_rows);
+    }
+  }
+
+  // Full tiles from the end; the first rows of a task make up a shorter one, or share a full one in
+  // halves when little would be left.
+  void CutHead(int32_t task, int32_t head, int64_t q_rows) {
+    int32_t end = static_cast<int32_t>(q_rows);
+    while (end > 0) {
+      int32_t rows = std::min<int32_t>(end, kForwardRows);
+      const int32_t left = end - rows;
+      if (left > 0 && left <= kForwardRows / 3) rows = kForwardRows / 3 * 2;
+      forward_units_.push_back({task, head, end - rows, rows});
+      end -= rows;
+    }
+  }
+
+  void RunForward(const AttentionShape& shape, absl::Span<const VarlenTask> tasks,
+                  const ForwardUnit& unit, float* workspace) const {
+    const VarlenTask& task = tasks[unit.task];
+    const int64_t head_dim = shape.head_dim;
+    const int64_t q_stride = shape.heads * head_dim;
+    const int64_t q_at = unit.row * q_stride + unit.head * head_dim;
+    const int64_t kv_at = unit.head / (shape.heads / shape.kv_heads) * head_dim;
+    const int64_t window = shape.mask.window > 0 ? shape.mask.window : kNoWindow;
+    tiles_.forward({.q = task.q + q_at,
+                    .out = task.out + q_at,
+                    .lse = task.lse + int64_t{unit.row} * shape.heads + unit.head,
+                    .k = task.k + kv_at,
+                    .v = task.v + kv_at,
+                    .q_stride = q_stride,
+                    .lse_stride = shape.heads,
+                    .kv_stride = shape.kv_heads * head_dim,
+                    .keys = task.kv_rows,
+                    .rows = unit.rows,
+                    .head_dim = shape.head_dim,
+                    .scale = Scale(shape),
+                    .mask = {.diagonal = unit.row + task.q_position - task.kv_position,
+                             .window = std::min(window, kNoWindow)},
+                    .workspace = workspace});
+  }
+
+  // Query blocks that see no key at all belong to no unit.
+  void ClearUnseenQueries(const AttentionShape& shape, absl::Span<const VarlenTask> tasks) const {
+    const int64_t row_size = int64_t{shape.heads} * shape.head_dim;
+    for (const VarlenTask& task : tasks) {
+      for (int64_t row = 0; row < task.q_rows; row += schedule_.block()) {
+        const BlockRange keys = schedule_.KeyBlocks(task, row / schedule_.block());
+        if (keys.begin < keys.end) continue;
+        const int64_t rows = std::min<int64_t>(schedule_.block(), task.q_rows - row);
+        std::fill_n(task.d_q + row * row_size, rows * row_size, 0.0f);
+      }
+    }
+  }
+
+  void RunBackward(const AttentionShape& shape, absl::Span<const VarlenTask> tasks,
+                   const BackwardUnit& unit, float* workspace) {
+    const VarlenTask& task = tasks[unit.task];
+    const int64_t kv_stride = int64_t{shape.kv_heads} * shape.head_dim;
+    const int64_t first_key = int64_t{unit.key_block} * schedule_.block();
+    const int64_t kv_at = first_key * kv_stride + int64_t{unit.kv_head} * shape.head_dim;
+    const int64_t keys_left = task.kv_rows - first_key;
+    const BackwardKeys keys{
+        .k = task.k + kv_at,
+        .v = task.v + kv_at,
+        .d_k = task.d_k + kv_at,
+        .d_v = task.d_v + kv_at,
+        .kv_stride = kv_stride,
+        .keys = static_cast<int32_t>(std::min<int64_t>(schedule_.block(), keys_left)),
+        .head_dim = shape.head_dim,
+        .scale = Scale(shape),
+        .workspace = workspace};
+    tiles_.begin_keys(keys);
+    const int32_t group = shape.heads / shape.kv_heads;
+    for (int32_t head = unit.kv_head * group; head < (unit.kv_head + 1) * group; ++head) {
+      AddHead(shape, task, unit, head, keys);
+    }
+    schedule_.AwaitKeyTurn(unit);
+    tiles_.end_keys(keys);
+    schedule_.EndKeyTurn(unit);
+  }
+
+  // One query head's part of a unit.
+  void AddHead(const AttentionShape& shape, const VarlenTask& task, const BackwardUnit& unit,
+               int32_t head, const BackwardKeys& keys) {
+    const BlockRange blocks = schedule_.QueryBlocks(task, unit.key_block);
+    const int64_t q_stride = int64_t{shape.heads} * shape.head_dim;
+    const int64_t first_key = int64_t{unit.key_block} * schedule_.block();
+    TileMask mask = schedule_.mask(task);
+    for (int64_t block = blocks.begin; block < blocks.end; ++block) {
+      const int64_t row = block * schedule_.block();
+      const int64_t q_at = row * q_stride + int64_t{head} * shape.head_dim;
+      const int64_t lse_at = row * shape.heads + head;
+      const BackwardQueries queries{
+          .q = task.q + q_at,
+          .d_out = task.d_out + q_at,
+          .d_q = task.d_q + q_at,
+          .lse = task.lse + lse_at,
+          .delta = task.delta + lse_at,
+          .q_stride = q_stride,
+          .lse_stride = shape.heads,
+          .rows = static_cast<int32_t>(std::min<int64_t>(schedule_.block(), task.q_rows - row)),
+          .mask = {.diagonal = mask.diagonal + row - first_key, .window = mask.window}};
+      tiles_.add_queries(keys, queries);
+      schedule_.AwaitQueryTurn(unit, task, head, block);
+      if (unit.key_block == schedule_.KeyBlocks(task, block).begin) {
+        for (int32_t i = 0; i < queries.rows; ++i) {
+          std::fill_n(queries.d_q + i * q_stride, shape.head_dim, 0.0f);
+        }
+      }
+      tiles_.add_query_gradient(keys, queries);
+      schedule_.EndQueryTurn(unit, head, block);
+    }
+  }
+
+  const AttentionTiles& tiles_;
+  ThreadPool pool_;
+  std::vector<Workspace> workspaces_;  // [threads]
+  std::vector<ForwardUnit> forward_units_;
+  std::vector<int32_t> order_;  // Scratch of CutForward.
+  BackwardSchedule schedule_;
+};
+
+bool CpuHas(CpuInstructionSet instruction_set) {
+  if (instruction_set == CpuInstructionSet::kPortable) return true;
+#if defined(__x86_64__)
+  __builtin_cpu_init();  // Asks the operating system too: it must save the wide registers.
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (instruction_set == CpuInstructionSet::kAvx2) return avx2;
+  return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq");
+#else
+  return false;
+#endif
+}
+
+const AttentionTiles* TilesFor(CpuInstructionSet instruction_set) {
+  using Set = CpuInstructionSet;
+  if (instruction_set == Set::kBest) {
+    for (const Set set : {Set::kAvx512, Set::kAvx2}) {
+      if (CpuHas(set)) return TilesFor(set);
+    }
+    return &kPortableTiles;
+  }
+#if defined(__x86_64__)
+  if (instruction_set == Set::kAvx512) return &kAvx512Tiles;
+  if (instruction_set == Set::kAvx2) return &kAvx2Tiles;
+#endif
+  return &kPortableTiles;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<AttentionKernel>> MakeCpuAttentionKernel(
+    const CpuKernelOptions& options) {
+  if (options.threads < 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "threads: ", options.threads, ", must be positive, or 0 for one per available core"));
+  }
+  if (options.instruction_set != CpuInstructionSet::kBest && !CpuHas(options.instruction_set)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("this CPU does not have the instruction set ",
+                     options.instruction_set == CpuInstructionSet::kAvx2 ? "avx2" : "avx512"));
+  }
+  const int threads = options.threads > 0 ? options.threads : ThreadPool::AvailableCores();
+  return std::make_unique<CpuAttentionKernel>(*TilesFor(options.instruction_set), threads);
+}
+
+}  // namespace rally

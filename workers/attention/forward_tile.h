@@ -1,0 +1,302 @@
+// The forward tile: query rows of one head against all its keys, softmax on the way.
+//
+// Queries lie in the lanes: scores are S^T [keys, queries] and outputs O^T [H, queries], so that
+// the row maximum, sum and rescaling are lane-wise, and only Q and O are transposed. A tile's rows
+// are cut into panels of C vectors; each block of keys passes over every panel while it is in the
+// cache. Scores are in units of log 2: the scale times log2(e) is folded into Q.
+//
+// Included only by attention_tiles_*.cc (see vector_portable.h).
+#ifndef RALLY_WORKERS_ATTENTION_FORWARD_TILE_H_
+#define RALLY_WORKERS_ATTENTION_FORWARD_TILE_H_
+
+#include <cstdint>
+
+#include "workers/attention/attention_tiles.h"
+#include "workers/attention/tile_product.h"
+
+namespace rally {
+
+inline constexpr float kLog2E = 1.44269504088896341f;
+inline constexpr float kLn2 = 0.693147180559945309f;
+
+// A lane number near `x`: far past the lanes all values are alike.
+template <class V>
+inline float LaneBound(int64_t x) {
+  constexpr int64_t kFar = 1 << 16;
+  return static_cast<float>(x < -kFar ? -kFar : x > kFar ? kFar : x);
+}
+
+// Stores scores and keeps each query's maximum. Masked pairs become -infinity before that, or a
+// large masked score would underflow the row.
+template <class V, int C, bool kMasked>
+struct ScoreEpilogue {
+  using Reg = typename V::Reg;
+
+  float* scores;  // [keys, C vectors]
+  float* max;     // [C vectors]
+  // Key `row` may be seen by the lanes in [row + first, row + first + window).
+  int64_t first;
+  int64_t window;
+
+  template <int R>
+  void Depth(int, int64_t*, int64_t*) const {}
+
+  template <int R>
+  void Init(int, Reg (&acc)[R][C]) const {
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+      for (int c = 0; c < C; ++c) acc[r][c] = V::Broadcast(0.0f);
+    }
+  }
+
+  template <int R>
+  void Finish(int row, Reg (&acc)[R][C]) const {
+    float* out = scores + static_cast<int64_t>(row) * C * V::kLanes;
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) {
+      Reg largest = V::Load(max + c * V::kLanes);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+        if constexpr (kMasked) {
+          const int64_t lane = row + r + first - c * V::kLanes;
+          acc[r][c] = V::Keep(LaneBound<V>(lane), LaneBound<V>(lane + window), V::LaneNumbers(),
+                              acc[r][c], V::Broadcast(-__builtin_inff()));
+        }
+        V::Store(out + (r * C + c) * V::kLanes, acc[r][c]);
+        largest = V::Max(acc[r][c], largest);
+      }
+      V::Store(max + c * V::kLanes, largest);
+    }
+  }
+};
+
+// Rescales what was summed so far as it is loaded.
+template <class V, int C>
+struct OutputEpilogue {
+  using Reg = typename V::Reg;
+
+  float* out;              // [H, C vectors]
+  const float* rescaling;  // [C vectors]
+
+  template <int R>
+  void Depth(int, int64_t*, int64_t*) const {}
+
+  template <int R>
+  void Init(int row, Reg (&acc)[R][C]) const {
+    const float* x = out + static_cast<int64_t>(row) * C * V::kLanes;
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) {
+      const Reg factor = V::Load(rescaling + c * V::kLanes);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+        acc[r][c] = V::Mul(factor, V::Load(x + (r * C + c) * V::kLanes));
+      }
+    }
+  }
+
+  template <int R>
+  void Finish(int row, Reg (&acc)[R][C]) const {
+    float* x = out + static_cast<int64_t>(row) * C * V::kLanes;
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+      for (int c = 0; c < C; ++c) V::Store(x + (r * C + c) * V::kLanes, acc[r][c]);
+    }
+  }
+};
+
+// Query rows side by side in the lanes, and their running softmax.
+struct ForwardPanel {
+  int32_t row;      // First row in the tile.
+  int32_t rows;     // Rows that exist; the lanes past them compute on zeros.
+  int32_t vectors;  // C
+  float* q;         // [H, C vectors], scaled
+  float* out;       // [H, C vectors], not yet divided by sum
+  float* max;       // [C vectors] of scores, -infinity before the first allowed key
+  float* sum;       // [C vectors] of exp2(score - max)
+};
+
+template <class V>
+class ForwardTileRun {
+  using Reg = typename V::Reg;
+  static constexpr int kMaxPanels = kForwardRows / V::kLanes;
+  static constexpr int kMaxPanelRows = V::kMaxVectors * V::kLanes;
+
+ public:
+  explicit ForwardTileRun(const ForwardTile& tile) : tile_(tile) {
+    float* free = tile.workspace;
+    scores_ = Take(&free, static_cast<int64_t>(BlockKeys()) * kMaxPanelRows);
+    rescaling_ = Take(&free, kMaxPanelRows);
+    for (int32_t row = 0; row < tile.rows; ++panels_) {
+      const int32_t left = (tile.rows - row + V::kLanes - 1) / V::kLanes;
+      ForwardPanel& panel = panel_[panels_];
+      panel.vectors = PanelVectors<V>(left);
+      const int32_t lanes = panel.vectors * V::kLanes;
+      panel.row = row;
+      panel.rows = lanes < tile.rows - row ? lanes : tile.rows - row;
+      panel.q = Take(&free, static_cast<int64_t>(tile.head_dim) * lanes);
+      panel.out = Take(&free, static_cast<int64_t>(tile.head_dim) * lanes);
+      panel.max = Take(&free, lanes);
+      panel.sum = Take(&free, lanes);
+      Begin(panel);
+      row += panel.rows;
+    }
+  }
+
+  void Run() {
+    const TileMask& mask = tile_.mask;
+    int64_t begin = mask.diagonal - mask.window + 1;
+    int64_t end = tile_.rows + mask.diagonal;
+    begin = begin < 0 ? 0 : begin;
+    end = end > tile_.keys ? tile_.keys : end;
+    for (int64_t key = begin; key < end; key += BlockKeys()) {
+      const int64_t block_end = key + BlockKeys() < end ? key + BlockKeys() : end;
+      for (int p = 0; p < panels_; ++p) {
+        const ForwardPanel& panel = panel_[p];
+        if (panel.vectors == 1) Block<1>(panel, key, block_end);
+        if (panel.vectors == 2) Block<2>(panel, key, block_end);
+        if constexpr (V::kMaxVectors >= 4) {
+          if (panel.vectors == 3) Block<3>(panel, key, block_end);
+          if (panel.vectors == 4) Block<4>(panel, key, block_end);
+        }
+      }
+    }
+    for (int p = 0; p < panels_; ++p) End(panel_[p]);
+  }
+
+ private:
+  static float* Take(float** free, int64_t floats) {
+    float* taken = *free;
+    *free += floats;
+    return taken;
+  }
+
+  // Scores, queries and outputs of a panel share the first-level cache.
+  int32_t BlockKeys() const { return tile_.head_dim <= 64 ? 144 : 96; }
+
+  void Begin(const ForwardPanel& panel) {
+    const int32_t lanes = panel.vectors * V::kLanes;
+    const float* q = tile_.q + panel.row * tile_.q_stride;
+    for (int32_t lane = 0; lane < lanes; lane += V::kLanes) {
+      TransposeRows<V>(q + lane * tile_.q_stride, tile_.q_stride, panel.rows - lane, tile_.head_dim,
+                       tile_.scale * kLog2E, panel.q + lane, lanes);
+    }
+    for (int64_t i = 0; i < static_cast<int64_t>(tile_.head_dim) * lanes; ++i) panel.out[i] = 0.0f;
+    for (int32_t i = 0; i < lanes; ++i) {
+      panel.max[i] = -__builtin_inff();
+      panel.sum[i] = 0.0f;
+    }
+  }
+
+  // Keys [begin, end) of the tile for one panel, less those that none of its rows may see.
+  template <int C>
+  void Block(const ForwardPanel& panel, int64_t begin, int64_t end) {
+    const int64_t first_diagonal = panel.row + tile_.mask.diagonal;
+    const int64_t last_diagonal = first_diagonal + panel.rows - 1;
+    const int64_t window = tile_.mask.window;
+    if (begin < first_diagonal - window + 1) begin = first_diagonal - window + 1;
+    if (end > last_diagonal + 1) end = last_diagonal + 1;
+    if (begin >= end) return;
+    const bool masked = end - 1 > first_diagonal || begin <= last_diagonal - window;
+    float old_max[C * V::kLanes];
+    for (int i = 0; i < C * V::kLanes; ++i) old_max[i] = panel.max[i];
+    if (masked) {
+      Scores<C, true>(panel, begin, end);
+    } else {
+      Scores<C, false>(panel, begin, end);
+    }
+    Softmax<C>(panel, old_max, static_cast<int>(end - begin));
+    Product<V, C>(LeftOperand<true>{tile_.v + begin * tile_.kv_stride, tile_.kv_stride},
+                  tile_.head_dim, RightOperand<V>{scores_, C * V::kLanes}, end - begin,
+                  OutputEpilogue<V, C>{panel.out, rescaling_});
+  }
+
+  template <int C, bool kMasked>
+  void Scores(const ForwardPanel& panel, int64_t begin, int64_t end) {
+    Product<V, C>(
+        LeftOperand<false>{tile_.k + begin * tile_.kv_stride, tile_.kv_stride},
+        static_cast<int>(end - begin), RightOperand<V>{panel.q, C * V::kLanes}, tile_.head_dim,
+        ScoreEpilogue<V, C, kMasked>{scores_, panel.max, begin - panel.row - tile_.mask.diagonal,
+                                     tile_.mask.window});
+  }
+
+  // Scores become exp2(score - max); the running sum and the rescaling of older terms follow.
+  template <int C>
+  void Softmax(const ForwardPanel& panel, const float* old_max, int keys) {
+    Reg max[C];
+    Reg sum[C];
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) {
+      // A finite maximum also for a row without an allowed key, or its terms would be NaN.
+      const Reg largest = V::Load(panel.max + c * V::kLanes);
+      max[c] = V::Max(V::Broadcast(kLowestMax), largest);
+      const Reg factor = V::Exp2(V::Sub(V::Load(old_max + c * V::kLanes), max[c]));
+      V::Store(rescaling_ + c * V::kLanes, factor);
+      sum[c] = V::Broadcast(0.0f);
+    }
+    for (int key = 0; key < keys; ++key) {
+      float* row = scores_ + static_cast<int64_t>(key) * C * V::kLanes;
+#pragma GCC unroll 4
+      for (int c = 0; c < C; ++c) {
+        const Reg p = V::Exp2(V::Sub(V::Load(row + c * V::kLanes), max[c]));
+        V::Store(row + c * V::kLanes, p);
+        sum[c] = V::Add(sum[c], p);
+      }
+    }
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) {
+      const Reg old_sum = V::Load(panel.sum + c * V::kLanes);
+      V::Store(panel.sum + c * V::kLanes,
+               V::Fma(old_sum, V::Load(rescaling_ + c * V::kLanes), sum[c]));
+    }
+  }
+
+  // Divides, transposes back and writes the rows that exist.
+  void End(const ForwardPanel& panel) {
+    const int32_t lanes = panel.vectors * V::kLanes;
+    float inverse[kMaxPanelRows];
+    for (int32_t i = 0; i < panel.rows; ++i) {
+      const float sum = panel.sum[i];
+      inverse[i] = sum == 0.0f ? 0.0f : 1.0f / sum;
+      tile_.lse[(panel.row + i) * tile_.lse_stride] =
+          sum == 0.0f ? -__builtin_inff() : panel.max[i] * kLn2 + __builtin_logf(sum);
+    }
+    for (int32_t lane = 0; lane < panel.rows; lane += V::kLanes) {
+      const int32_t left = panel.rows - lane;
+      float* out = tile_.out + (panel.row + lane) * tile_.q_stride;
+      for (int32_t d = 0; d < tile_.head_dim; d += V::kLanes) {
+        Reg square[V::kLanes];
+#pragma GCC unroll 16
+        for (int r = 0; r < V::kLanes; ++r) {
+          square[r] = V::Load(panel.out + static_cast<int64_t>(d + r) * lanes + lane);
+        }
+        V::Transpose(square);
+#pragma GCC unroll 16
+        for (int r = 0; r < V::kLanes; ++r) {
+          if (r < left) {
+            V::Store(out + r * tile_.q_stride + d,
+                     V::Mul(V::Broadcast(inverse[lane + r]), square[r]));
+          }
+        }
+      }
+    }
+  }
+
+  static constexpr float kLowestMax = -3.0e38f;
+
+  const ForwardTile& tile_;
+  ForwardPanel panel_[kMaxPanels];
+  int panels_ = 0;
+  float* scores_ = nullptr;     // [keys of a block, C vectors]
+  float* rescaling_ = nullptr;  // [C vectors]
+};
+
+template <class V>
+void RunForwardTile(const ForwardTile& tile) {
+  ForwardTileRun<V>(tile).Run();
+}
+
+}  // namespace rally
+
+#endif  // RALLY_WORKERS_ATTENTION_FORWARD_TILE_H_
