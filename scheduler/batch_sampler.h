@@ -5,10 +5,10 @@
 // each pass (Fisher-Yates over a counter-based generator seeded by (seed, pass)).
 //
 // The global batch is `chunks` chunks of `chunk_tokens` tokens, in groups of
-// ceil(max_document_tokens / chunk_tokens) chunks. Each group is filled to the last token: documents
-// are laid end to end, pieces are at most max_document_tokens long, and the piece that meets the
-// end of its group is cut there; the rest of it opens the next group as a document of its own. A cut
-// loses no target: the last token before the cut still predicts its successor.
+// ceil(max_document_tokens / chunk_tokens) chunks. Each group is filled to the last token:
+// documents are laid end to end, pieces are at most max_document_tokens long, and the piece that
+// meets the end of its group is cut there; the rest of it opens the next group as a document of its
+// own. A cut loses no target: the last token before the cut still predicts its successor.
 //
 // Thread-compatible: owned by one planner thread. Lengths are borrowed and must outlive it.
 #ifndef RALLY_SCHEDULER_BATCH_SAMPLER_H_

@@ -3,8 +3,8 @@
 // Groups go to micro-batches in order: a micro-batch holds one chunk per worker, so
 // workers / chunks_per_group groups; the last micro-batch may leave workers without tokens. Within
 // a group the documents of ping come first, spread evenly over the group's chunks, then those of
-// pong: so a document that spans workers keeps its ping shards before its pong shards. A document is
-// kept in one nano-batch unless it is longer than a whole one.
+// pong: so a document that spans workers keeps its ping shards before its pong shards. A document
+// is kept in one nano-batch unless it is longer than a whole one.
 //
 // Pure functions; any thread.
 #ifndef RALLY_SCHEDULER_PACKING_H_
@@ -22,8 +22,8 @@ namespace rally {
 // A plan with documents, micro_batches[].chunks, workers and next_position set, and no tasks.
 // With ping_pong off every shard is in nano-batch 0. InvalidArgument when chunks_per_group does not
 // divide `workers`.
-absl::StatusOr<Plan> PackInOrder(const GlobalBatch& batch, const BatchShape& shape,
-                                 int32_t workers, bool ping_pong);
+absl::StatusOr<Plan> PackInOrder(const GlobalBatch& batch, const BatchShape& shape, int32_t workers,
+                                 bool ping_pong);
 
 }  // namespace rally
 

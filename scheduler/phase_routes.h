@@ -59,8 +59,8 @@ struct PhaseRoutes {
   std::vector<const Route*> ToServer(int32_t server) const;
 };
 
-// The plan must have passed CheckPlan. A task pulls its whole key range [kv_begin, kv_end): planners
-// trim that range to what the mask allows.
+// The plan must have passed CheckPlan. A task pulls its whole key range [kv_begin, kv_end):
+// planners trim that range to what the mask allows.
 PhaseRoutes RoutePhase(const Plan& plan, int micro_batch, int nano_batch);
 
 }  // namespace rally

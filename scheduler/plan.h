@@ -37,7 +37,7 @@ enum class PlanKind : uint8_t {
 };
 
 struct MicroBatch {
-  std::vector<Chunk> chunks;                           // [workers]
+  std::vector<Chunk> chunks;                            // [workers]
   std::array<std::vector<CaTask>, kNanoBatches> tasks;  // By nano-batch of the queries.
 
   friend bool operator==(const MicroBatch&, const MicroBatch&) = default;
