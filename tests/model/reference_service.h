@@ -1,0 +1,63 @@
+// ReferenceService: an attention server for tests, slow and obvious, in double precision.
+//
+// Serves the tasks of one rank from the routes alone, sharing no code with workers/attention.
+// Threads: one caller at a time. Transport is borrowed.
+#ifndef RALLY_TESTS_MODEL_REFERENCE_SERVICE_H_
+#define RALLY_TESTS_MODEL_REFERENCE_SERVICE_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include <absl/status/status.h>
+
+#include "scheduler/model_shape.h"
+#include "scheduler/phase.h"
+#include "scheduler/phase_routes.h"
+#include "scheduler/plan.h"
+#include "workers/model/in_place_service.h"
+#include "workers/transport/transport.h"
+
+namespace rally::testing {
+
+class ReferenceService {
+ public:
+  ReferenceService(const ModelShape& shape, uint32_t epoch, Transport* transport);
+
+  // Serves through this object, which must outlive the result.
+  InPlaceService service();
+
+  absl::Status BeginStep(std::shared_ptr<const Plan> plan);
+  absl::Status ServePhase(const Phase& phase);
+  // Every phase of the plan: a dedicated server's step.
+  absl::Status ServeStep();
+
+ private:
+  // A message of one route, and what is sent back.
+  struct Served {
+    const Route* route = nullptr;
+    std::vector<float> request;
+    std::vector<float> reply;
+  };
+  // Where one key row of a document lies: in which message, at which row.
+  using KeyRow = std::pair<Served*, int64_t>;
+
+  Tag MakeTag(const Phase& phase, MessageKind kind, int32_t source) const;
+  absl::Status Receive(const Phase& phase, std::vector<Served>* served);
+  absl::Status Reply(const Phase& phase, const std::vector<Served>& served);
+  void Attend(const Phase& phase, const std::map<std::pair<int32_t, int64_t>, KeyRow>& keys,
+              Served* served);
+  void AttendRow(bool backward, const CaTask& task, int64_t position, int64_t row,
+                 const std::map<std::pair<int32_t, int64_t>, KeyRow>& keys, Served* served);
+
+  const ModelShape shape_;
+  const uint32_t epoch_;
+  Transport* const transport_;
+  std::shared_ptr<const Plan> plan_;
+};
+
+}  // namespace rally::testing
+
+#endif  // RALLY_TESTS_MODEL_REFERENCE_SERVICE_H_

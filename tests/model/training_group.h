@@ -1,0 +1,67 @@
+// TrainingGroup: every rank of a small job in one process, a thread each, over in-process
+// transports.
+//
+// Workers reduce over Gloo on loopback when there are several. Ranks serve with `ServiceMaker`'s
+// service: the test's reference, or the real attention server. Threads: one caller at a time.
+#ifndef RALLY_TESTS_MODEL_TRAINING_GROUP_H_
+#define RALLY_TESTS_MODEL_TRAINING_GROUP_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include <absl/status/statusor.h>
+
+#include "scheduler/job_spec.h"
+#include "scheduler/plan.h"
+#include "tests/model/plan_fixture.h"
+#include "workers/model/collective.h"
+#include "workers/model/trainer.h"
+#include "workers/transport/buffer.h"
+#include "workers/transport/transport.h"
+
+namespace rally::testing {
+
+// One rank's attention: `service` for workers, `serve_step` for dedicated servers.
+struct RankService {
+  InPlaceService service;
+  std::function<absl::Status()> serve_step;
+  std::shared_ptr<void> owner;
+};
+using ServiceMaker =
+    std::function<RankService(const ModelShape& shape, Transport* transport, BufferPool* pool)>;
+
+// The test's own service in double precision, and the product's.
+ServiceMaker ReferenceServices();
+ServiceMaker AttentionServers();
+
+class TrainingGroup {
+ public:
+  TrainingGroup(const JobSpec& spec, const Corpus& corpus, const ServiceMaker& make_service);
+  ~TrainingGroup();
+
+  // Runs rounds and commits them, from where the trainers stand, until `step`. Losses in order; all
+  // workers must agree on each.
+  absl::StatusOr<std::vector<double>> TrainUntil(int64_t step);
+  absl::StatusOr<double> Validate();
+
+  Trainer& trainer(int32_t rank) { return *trainers_[rank]; }
+
+ private:
+  absl::StatusOr<double> RunRound(std::shared_ptr<const Plan> plan);
+
+  const JobSpec spec_;
+  const Corpus corpus_;
+  std::vector<std::unique_ptr<Transport>> transports_;
+  std::vector<std::unique_ptr<BufferPool>> pools_;
+  std::vector<RankService> services_;
+  std::unique_ptr<Rendezvous> rendezvous_;
+  std::vector<std::unique_ptr<Collective>> collectives_;
+  std::vector<std::unique_ptr<Trainer>> trainers_;
+  int64_t rounds_ = 0;
+};
+
+}  // namespace rally::testing
+
+#endif  // RALLY_TESTS_MODEL_TRAINING_GROUP_H_
