@@ -1,1 +1,86 @@
-int main() {}
+// rally-coordinator: see coordinator_flags.cc for its usage.
+#include <unistd.h>
+
+#include <iostream>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <absl/time/clock.h>
+#include <absl/time/time.h>
+#include <nlohmann/json.hpp>
+
+#include "common/atomic_file.h"
+#include "common/log.h"
+#include "common/shutdown.h"
+#include "services/coordinator/coordinator.h"
+#include "services/coordinator/coordinator_flags.h"
+
+namespace rally {
+namespace {
+
+constexpr int kFailure = 1;
+constexpr int kUsage = 2;
+
+int Fail(const absl::Status& status, int code) {
+  std::cerr << "rally-coordinator: " << status.message() << "\n";
+  return code;
+}
+
+absl::Status WriteAddresses(const std::string& path, const Coordinator& coordinator) {
+  const nlohmann::json addresses = {{"grpc", coordinator.grpc_address().ToString()},
+                                    {"http", coordinator.http_address().ToString()},
+                                    {"pid", getpid()}};
+  return WriteFileAtomically(path, addresses.dump() + "\n");
+}
+
+int Serve(const CoordinatorFlags& flags, ShutdownSignal* shutdown) {
+  CoordinatorOptions options;
+  options.grpc = flags.grpc;
+  options.http = flags.http;
+  options.data_directory = flags.data_directory;
+  absl::Status fatal;  // Written before Request, read after it was seen.
+  options.on_fatal = [&fatal, shutdown](const absl::Status& status) {
+    fatal = status;
+    shutdown->Request();
+  };
+  absl::StatusOr<std::unique_ptr<Coordinator>> coordinator = Coordinator::Start(options);
+  if (!coordinator.ok()) return Fail(coordinator.status(), kFailure);
+  if (!flags.address_file.empty()) {
+    const absl::Status written = WriteAddresses(flags.address_file, **coordinator);
+    if (!written.ok()) return Fail(written, kFailure);
+  }
+  RALLY_LOG_INFO("serving gRPC on {}, HTTP on {}, data in {}",
+                 (*coordinator)->grpc_address().ToString(),
+                 (*coordinator)->http_address().ToString(), flags.data_directory);
+  while (!shutdown->WaitUntil(absl::Now() + absl::Hours(1))) {
+  }
+  RALLY_LOG_INFO("stopping");
+  coordinator->reset();
+  if (!flags.address_file.empty()) unlink(flags.address_file.c_str());
+  return fatal.ok() ? 0 : Fail(fatal, kFailure);
+}
+
+int Main(int argc, char** argv) {
+  const std::unique_ptr<ShutdownSignal> shutdown = ShutdownSignal::Install();
+  const absl::StatusOr<CoordinatorFlags> flags =
+      ParseCoordinatorFlags(std::vector<std::string>(argv + 1, argv + argc));
+  if (!flags.ok()) {
+    return Fail(absl::InvalidArgumentError(std::string(flags.status().message()) +
+                                           "; see rally-coordinator --help"),
+                kUsage);
+  }
+  if (flags->help) {
+    std::cout << kCoordinatorHelp;
+    return 0;
+  }
+  const absl::Status logging = SetupLogging("rally-coordinator", flags->log_level);
+  if (!logging.ok()) return Fail(logging, kUsage);
+  return Serve(*flags, shutdown.get());
+}
+
+}  // namespace
+}  // namespace rally
+
+int main(int argc, char** argv) { return rally::Main(argc, argv); }

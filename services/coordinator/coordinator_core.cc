@@ -1,1 +1,226 @@
-// placeholder
+#include "services/coordinator/coordinator_core.h"
+
+#include <algorithm>
+#include <iterator>
+#include <tuple>
+#include <utility>
+
+#include <absl/strings/str_cat.h>
+
+#include "common/check.h"
+#include "proto/convert.h"
+#include "services/coordinator/conditions.h"
+#include "services/coordinator/placement.h"
+
+namespace rally {
+namespace {
+
+// Whether `wanted`, as submitted, is the spec of the job that exists.
+bool SameSpec(JobSpec wanted, const JobSpec& existing) {
+  if (wanted.model.vocabulary == 0) wanted.model.vocabulary = existing.model.vocabulary;
+  return ToProto(wanted).SerializeAsString() == ToProto(existing).SerializeAsString();
+}
+
+// Jobs in the order in which they are to start.
+std::vector<JobState*> Queue(const std::set<std::string>& active,
+                             std::map<std::string, JobState>* jobs) {
+  std::vector<JobState*> queue;
+  for (const std::string& id : active) {
+    JobState* state = &jobs->at(id);
+    if (state->job.status().phase() == v1::JOB_PHASE_QUEUED) queue.push_back(state);
+  }
+  const auto key = [](const JobState* state) {
+    return std::make_tuple(-state->spec->priority, FromProto(state->job.create_time()),
+                           state->job.job_id());
+  };
+  std::sort(queue.begin(), queue.end(),
+            [&key](const JobState* a, const JobState* b) { return key(a) < key(b); });
+  return queue;
+}
+
+}  // namespace
+
+std::vector<Action> CoordinatorCore::Apply(const Event& event, absl::Time now) {
+  now_ = now;
+  std::visit([this](const auto& concrete) { On(concrete); }, event);
+  Flush();
+  std::vector<Action> actions = std::move(persistent_);
+  std::move(visible_.begin(), visible_.end(), std::back_inserter(actions));
+  persistent_.clear();
+  visible_.clear();
+  return actions;
+}
+
+void CoordinatorCore::Flush() {
+  for (const std::string& id : dirty_) {
+    JobState& state = jobs_.at(id);
+    if (state.status_changed) {
+      v1::JobEvent event;
+      *event.mutable_status() = state.job.status();
+      AppendEvent(&state, std::move(event));
+    }
+    state.status_changed = false;
+    persistent_.push_back(PersistJob{state.job});
+  }
+  dirty_.clear();
+}
+
+void CoordinatorCore::On(const Recover& event) {
+  for (const StoredJob& stored : event.jobs) {
+    absl::StatusOr<JobSpec> spec = FromProto(stored.job.spec());
+    JobState& state = jobs_[stored.job.job_id()];
+    state.job = stored.job;
+    state.last_sequence = stored.last_sequence;
+    state.spec = std::make_shared<const JobSpec>(spec.ok() ? *spec : JobSpec{});
+    if (IsFinal(stored.job.status().phase())) continue;
+    active_.insert(stored.job.job_id());
+    if (!spec.ok()) {
+      FinishJob(&state, v1::JOB_PHASE_FAILED, "InvalidArgument", spec.status().message());
+      continue;
+    }
+    const v1::Condition* cancelling = FindCondition(stored.job.status(), "Cancelling");
+    if (cancelling != nullptr && cancelling->status() == v1::CONDITION_STATUS_TRUE) {
+      FinishJob(&state, v1::JOB_PHASE_CANCELLED, "Cancelled", "cancelled on request");
+    } else if (stored.job.status().phase() != v1::JOB_PHASE_QUEUED) {
+      Requeue(&state, "CoordinatorRestarted", "the coordinator was restarted");
+    }
+  }
+  Schedule();
+}
+
+void CoordinatorCore::On(const SubmitJob& event) {
+  const auto found = jobs_.find(event.job_id);
+  if (found != jobs_.end()) {
+    if (SameSpec(event.spec, *found->second.spec)) {
+      visible_.push_back(AnswerRequest{event.request, found->second.job});
+    } else {
+      visible_.push_back(AnswerRequest{
+          event.request, absl::AlreadyExistsError(absl::StrCat("job_id: \"", event.job_id,
+                                                               "\" exists with another spec"))});
+    }
+    return;
+  }
+  RALLY_CHECK(event.spec.model.vocabulary > 0, "a new job's vocabulary comes from its dataset");
+  JobState& state = jobs_[event.job_id];
+  state.spec = std::make_shared<const JobSpec>(event.spec);
+  state.job.set_job_id(event.job_id);
+  *state.job.mutable_spec() = ToProto(event.spec);
+  *state.job.mutable_create_time() = ToProto(now_);
+  state.job.mutable_status()->set_total_steps(event.spec.training.steps);
+  state.job.mutable_status()->set_epoch(1);
+  SetPhase(&state, v1::JOB_PHASE_QUEUED);
+  active_.insert(event.job_id);
+  Schedule();
+  visible_.push_back(AnswerRequest{event.request, state.job});
+}
+
+void CoordinatorCore::On(const CancelJob& event) {
+  const auto found = jobs_.find(event.job_id);
+  if (found == jobs_.end()) {
+    visible_.push_back(AnswerRequest{
+        event.request,
+        absl::NotFoundError(absl::StrCat("job_id: there is no job \"", event.job_id, "\""))});
+    return;
+  }
+  JobState& state = found->second;
+  if (!IsFinal(state.job.status().phase())) {
+    Set(&state, "Cancelling", true, "CancelRequested", "cancel was requested");
+    if (!state.run.has_value() || !state.run->running || event.grace <= absl::ZeroDuration()) {
+      EndRun(&state, /*abort=*/true, "the job was cancelled");
+      FinishJob(&state, v1::JOB_PHASE_CANCELLED, "Cancelled", "cancelled on request");
+    } else {
+      const absl::Time deadline = now_ + event.grace;
+      state.cancel_deadline = std::min(deadline, state.cancel_deadline.value_or(deadline));
+      state.run->stop = StopReason::kCancel;
+    }
+    Schedule();
+  }
+  visible_.push_back(AnswerRequest{event.request, state.job});
+}
+
+void CoordinatorCore::On(const Tick&) {
+  std::vector<std::string> silent;
+  for (const auto& [id, member] : members_.members()) {
+    if (now_ - member.last_seen > options_.member_timeout) silent.push_back(id);
+    if (member.releasing_since.has_value() &&
+        now_ - *member.releasing_since > options_.release_timeout) {
+      silent.push_back(id);
+    }
+  }
+  for (const std::string& id : silent) {
+    const Member* member = members_.Find(id);
+    if (member == nullptr) continue;
+    visible_.push_back(CloseSession{
+        member->session, absl::DeadlineExceededError("the member did not answer in time")});
+    Lose(id, "did not answer in time");
+  }
+  const std::set<std::string> active = active_;
+  for (const std::string& id : active) {
+    JobState& state = jobs_.at(id);
+    if (!state.run.has_value()) continue;
+    if (state.cancel_deadline.has_value() && now_ >= *state.cancel_deadline) {
+      EndRun(&state, /*abort=*/true, "the grace period is over");
+      FinishJob(&state, v1::JOB_PHASE_CANCELLED, "Cancelled",
+                "cancelled on request; stopped at the end of the grace period");
+    } else if (!state.run->running && now_ - state.run->started > options_.start_timeout) {
+      Interrupt(&state, "StartTimeout",
+                absl::StrCat("members were not ready after ",
+                             absl::FormatDuration(options_.start_timeout)));
+    }
+  }
+  Schedule();
+}
+
+void CoordinatorCore::Schedule() {
+  const JobState* blocked_by = nullptr;
+  for (JobState* state : Queue(active_, &jobs_)) {
+    if (blocked_by != nullptr) {
+      Set(state, "Scheduled", false, "WaitsForEarlierJob",
+          absl::StrCat("job \"", blocked_by->job.job_id(), "\" is ahead in the queue"));
+      continue;
+    }
+    const Placement placement = Place(*state->spec, members_);
+    if (placement.placed()) {
+      StartRun(state, placement.members, placement.single_host);
+    } else {
+      Set(state, "Scheduled", false, placement.reason, placement.message);
+      blocked_by = state;
+    }
+  }
+}
+
+void CoordinatorCore::StartRun(JobState* state, const std::vector<std::string>& members,
+                               bool single_host) {
+  Run& run = state->run.emplace();
+  run.epoch = state->job.status().epoch();
+  run.members = members;
+  run.started = now_;
+  run.prepared.resize(members.size());
+  run.ready.resize(members.size());
+  SetPhase(state, v1::JOB_PHASE_STARTING);
+  Set(state, "Scheduled", true, "MembersAssigned",
+      absl::StrCat(state->spec->workers, " model workers, ", state->spec->attention.dedicated,
+                   " attention servers"));
+  Set(state, "Ready", false, "Starting", "members load data and weights and connect");
+  if (!state->job.has_start_time()) *state->job.mutable_start_time() = ToProto(now_);
+
+  v1::CoordinatorMessage message;
+  v1::Prepare* prepare = message.mutable_prepare();
+  prepare->mutable_job()->set_job_id(state->job.job_id());
+  prepare->mutable_job()->set_epoch(run.epoch);
+  *prepare->mutable_spec() = state->job.spec();
+  prepare->set_ranks(run.ranks());
+  prepare->set_single_host(single_host);
+  prepare->set_restore(!state->job.status().checkpoint().empty());
+  for (int32_t rank = 0; rank < run.ranks(); ++rank) {
+    Member* member = members_.Find(run.members[rank]);
+    RALLY_CHECK(member != nullptr, "placement chose a member that is not registered");
+    member->job_id = state->job.job_id();
+    member->epoch = run.epoch;
+    member->rank = rank;
+    prepare->set_rank(rank);
+    Send(*member, message);
+  }
+}
+
+}  // namespace rally

@@ -1,0 +1,190 @@
+#include "services/coordinator/coordinator.h"
+
+#include <atomic>
+#include <iterator>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <absl/strings/str_cat.h>
+#include <absl/time/clock.h>
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/health_check_service_interface.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/status_macros.h"
+#include "services/coordinator/change_feed.h"
+#include "services/coordinator/cluster_service.h"
+#include "services/coordinator/coordinator_metrics.h"
+#include "services/coordinator/event_queue.h"
+#include "services/coordinator/http_front_end.h"
+#include "services/coordinator/job_board.h"
+#include "services/coordinator/job_service.h"
+#include "services/coordinator/planner_thread.h"
+#include "services/coordinator/store.h"
+
+namespace rally {
+namespace {
+
+constexpr absl::Duration kTickInterval = absl::Seconds(1);
+constexpr absl::Duration kShutdownGrace = absl::Seconds(2);
+constexpr int kMaxMessageBytes = 64 << 20;
+// Events whose writes share one transaction.
+constexpr size_t kMaxBatch = 256;
+
+class Service final : public Coordinator {
+ public:
+  Service(const CoordinatorOptions& options, std::unique_ptr<Store> store)
+      : options_(options),
+        store_(std::move(store)),
+        core_(options.core),
+        planner_(Clock::Real(), [this](Event event) { events_.Put(std::move(event)); }),
+        cluster_(&events_),
+        jobs_(&board_, store_.get(), &feed_, &events_, &metrics_) {}
+
+  ~Service() override {
+    // From here on nothing is decided any more, so nothing that the end of the sessions looks like
+    // is taken for a fault.
+    ready_ = false;
+    events_.Close();
+    if (loop_.joinable()) loop_.join();
+    jobs_.Stop();
+    cluster_.Stop();
+    if (server_ != nullptr) server_->Shutdown(absl::ToChronoTime(absl::Now() + kShutdownGrace));
+    if (server_ != nullptr) server_->Wait();
+    http_.reset();
+  }
+
+  absl::Status Run() {
+    RALLY_ASSIGN_OR_RETURN(std::vector<StoredJob> stored, store_->LoadJobs());
+    for (const StoredJob& job : stored) board_.Publish(job.job);
+    std::vector<Event> recover;
+    recover.push_back(Recover{std::move(stored)});
+    RALLY_RETURN_IF_ERROR(Handle(recover));
+    RALLY_RETURN_IF_ERROR(StartGrpc());
+    RALLY_ASSIGN_OR_RETURN(http_, HttpFrontEnd::Start(options_.http, &metrics_, [this] {
+                             return ready_ ? absl::OkStatus()
+                                           : absl::UnavailableError("starting or stopping");
+                           }));
+    loop_ = std::thread([this] { Loop(); });
+    ready_ = true;
+    return absl::OkStatus();
+  }
+
+  const ListenAddress& grpc_address() const override { return grpc_address_; }
+  const ListenAddress& http_address() const override { return http_->address(); }
+
+ private:
+  absl::Status StartGrpc() {
+    RALLY_RETURN_IF_ERROR(ProbeListen(options_.grpc));
+    grpc::EnableDefaultHealthCheckService(true);
+    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    grpc::ServerBuilder builder;
+    grpc_address_ = options_.grpc;
+    // Otherwise the kernel lets two coordinators share one port.
+    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 30000);
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20000);
+    builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
+    builder.SetMaxSendMessageSize(kMaxMessageBytes);
+    builder.AddListeningPort(options_.grpc.ToString(), grpc::InsecureServerCredentials(),
+                             &grpc_address_.port);
+    builder.RegisterService(&jobs_);
+    builder.RegisterService(&cluster_);
+    server_ = builder.BuildAndStart();
+    if (server_ != nullptr) return absl::OkStatus();
+    return absl::UnavailableError(absl::StrCat("cannot listen on ", options_.grpc.ToString()));
+  }
+
+  void Loop() {
+    absl::Time next_tick = absl::Now();
+    while (!events_.closed()) {
+      std::vector<Event> batch;
+      std::optional<Event> event = events_.Take(next_tick);
+      while (event.has_value()) {
+        batch.push_back(*std::move(event));
+        if (batch.size() == kMaxBatch) break;
+        event = events_.Take(absl::InfinitePast());
+      }
+      if (absl::Now() >= next_tick) {
+        batch.push_back(Tick{});
+        next_tick = absl::Now() + kTickInterval;
+      }
+      const absl::Status status = Handle(batch);
+      if (status.ok()) continue;
+      RALLY_LOG_ERROR("the store has failed, stopping: {}", std::string(status.message()));
+      ready_ = false;
+      events_.Close();
+      if (options_.on_fatal) options_.on_fatal(status);
+    }
+  }
+
+  absl::Status Handle(const std::vector<Event>& batch) {
+    std::vector<Action> actions;
+    for (const Event& event : batch) {
+      std::vector<Action> some = core_.Apply(event, absl::Now());
+      std::move(some.begin(), some.end(), std::back_inserter(actions));
+    }
+    RALLY_RETURN_IF_ERROR(store_->Write(actions));
+    for (Action& action : actions) {
+      std::visit([this](auto& concrete) { Do(concrete); }, action);
+    }
+    metrics_.SetCluster(core_.members(), board_.CountByPhase());
+    return absl::OkStatus();
+  }
+
+  void Do(const AppendJobEvent& action) {
+    if (action.event.has_step()) metrics_.RecordStep(action.job_id, action.event.step());
+    if (action.event.has_validation()) {
+      metrics_.RecordValidation(action.job_id, action.event.validation());
+    }
+    if (action.event.has_status()) {
+      RALLY_LOG_INFO("job {}: {}", action.job_id, v1::JobPhase_Name(action.event.status().phase()));
+    }
+    feed_.Notify(action.job_id);
+  }
+  void Do(PersistJob& action) {
+    const std::string job_id = action.job.job_id();
+    board_.Publish(std::move(action.job));
+    feed_.Notify(job_id);
+  }
+  void Do(const AppendLogs& action) { feed_.Notify(action.job_id); }
+  void Do(const AnswerRequest& action) { jobs_.Answer(action.request, action.answer); }
+  void Do(SendToMember& action) { cluster_.Send(action.session, std::move(action.message)); }
+  void Do(const CloseSession& action) { cluster_.Close(action.session, action.reason); }
+  void Do(RequestPlan& action) { planner_.Request(std::move(action)); }
+  void Do(ForgetPlans& action) {
+    metrics_.ForgetJob(action.job_id);
+    planner_.Forget(std::move(action));
+  }
+
+  const CoordinatorOptions options_;
+  std::atomic<bool> ready_{false};
+  CoordinatorMetrics metrics_;
+  const std::unique_ptr<Store> store_;
+  JobBoard board_;
+  ChangeFeed feed_;
+  EventQueue events_;
+  CoordinatorCore core_;  // The loop's own, once it runs.
+  PlannerThread planner_;
+  ClusterServiceImpl cluster_;
+  JobServiceImpl jobs_;
+  ListenAddress grpc_address_;
+  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<HttpFrontEnd> http_;
+  std::thread loop_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const CoordinatorOptions& options) {
+  RALLY_ASSIGN_OR_RETURN(std::unique_ptr<Store> store, Store::Open(options.data_directory));
+  auto service = std::make_unique<Service>(options, std::move(store));
+  RALLY_RETURN_IF_ERROR(service->Run());
+  return std::unique_ptr<Coordinator>(std::move(service));
+}
+
+}  // namespace rally

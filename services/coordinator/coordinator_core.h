@@ -1,0 +1,123 @@
+// CoordinatorCore: the cluster's brain, a pure state machine.
+//
+// Apply takes one event and the time and gives the actions to be done, in order. There is no clock,
+// socket, file or thread inside, so a whole cluster with its faults can be played in one thread.
+//
+// Life of a job: queued -> starting (Prepare, Connect) -> running (rounds) -> succeeded, failed or
+// cancelled. An infrastructure failure or a leaving member puts it back to queued under a new
+// epoch; it continues from its own newest checkpoint.
+//
+// Queue: by priority, then by time of submission, strictly: a job that cannot be placed holds back
+// every job behind it, so that a large job is never starved by small ones. Placement is all or
+// nothing (placement.h).
+//
+// Messages of another epoch than the member holds are dropped.
+//
+// Thread-compatible: one caller at a time.
+#ifndef RALLY_SERVICES_COORDINATOR_COORDINATOR_CORE_H_
+#define RALLY_SERVICES_COORDINATOR_COORDINATOR_CORE_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <absl/status/status.h>
+#include <absl/strings/string_view.h>
+#include <absl/time/time.h>
+
+#include "services/coordinator/event.h"
+#include "services/coordinator/job_state.h"
+#include "services/coordinator/member_table.h"
+
+namespace rally {
+
+struct CoreOptions {
+  absl::Duration heartbeat_interval = absl::Seconds(1);  // Told to members in Welcome.
+  absl::Duration member_timeout = absl::Seconds(10);     // Silence after which a member is lost.
+  absl::Duration start_timeout = absl::Minutes(10);      // From Prepare to everybody ready.
+  absl::Duration release_timeout = absl::Minutes(1);     // From Release to Released.
+};
+
+class CoordinatorCore {
+ public:
+  explicit CoordinatorCore(const CoreOptions& options) : options_(options) {}
+
+  std::vector<Action> Apply(const Event& event, absl::Time now);
+
+  const std::map<std::string, JobState>& jobs() const { return jobs_; }
+  const MemberTable& members() const { return members_; }
+
+ private:
+  // coordinator_core.cc: requests, time, the queue.
+  void On(const Recover& event);
+  void On(const SubmitJob& event);
+  void On(const CancelJob& event);
+  void On(const Tick& event);
+  void Schedule();
+  void StartRun(JobState* state, const std::vector<std::string>& members, bool single_host);
+  void Flush();
+
+  // core_members.cc: members coming, going and failing.
+  void On(const MemberHello& event);
+  void On(const MemberLost& event);
+  void On(const MemberSaid& event);
+  void OnLeaving(Member* member);
+  void OnReleased(Member* member, const v1::Released& message);
+  void OnFailed(Member* member, JobState* state, const v1::MemberFailed& message);
+  void Lose(const std::string& member_id, absl::string_view reason);
+
+  // core_rounds.cc: a run from Prepared to its last round.
+  void OnPrepared(const Member& member, JobState* state, const v1::Prepared& message);
+  void OnReady(const Member& member, JobState* state, const v1::Ready& message);
+  void BeginRounds(JobState* state);
+  void On(const PlanReady& event);
+  void On(const PlanFailed& event);
+  void Pump(JobState* state);
+  void SendPlan(JobState* state);
+  void OnRoundDone(const Member& member, JobState* state, const v1::RoundDone& message);
+  void OnCommitted(const Member& member, JobState* state, const v1::Committed& message);
+  void Advance(JobState* state);
+  bool AdvanceTraining(JobState* state);
+  void SendCommit(JobState* state, RoundProgress* round);
+  bool FinishStep(JobState* state, const RoundProgress& round);
+  void FinishValidation(JobState* state, const RoundProgress& round);
+  void FinishRound(JobState* state);
+  void StopAfterCommit(JobState* state);
+
+  // core_jobs.cc: how runs and jobs end.
+  void EndRun(JobState* state, bool abort, absl::string_view reason);
+  void Requeue(JobState* state, absl::string_view reason, absl::string_view message);
+  // The run is over for a reason that is not the job's: once more, or fail.
+  void Interrupt(JobState* state, absl::string_view reason, absl::string_view message);
+  void FinishJob(JobState* state, v1::JobPhase phase, absl::string_view reason,
+                 absl::string_view message);
+  void SetPhase(JobState* state, v1::JobPhase phase);
+  void Set(JobState* state, absl::string_view type, bool value, absl::string_view reason,
+           absl::string_view message);
+  void AppendEvent(JobState* state, v1::JobEvent event);
+  void Touch(JobState* state);
+
+  void Send(const Member& member, v1::CoordinatorMessage message);
+  void SendToRun(const Run& run, int32_t ranks, v1::CoordinatorMessage message);
+  void ReleaseMember(Member* member, bool abort, absl::string_view reason);
+  // The job whose current run the member is part of under `epoch`; null when the message is stale.
+  JobState* Current(const Member& member, const v1::JobEpoch& epoch);
+
+  const CoreOptions options_;
+  std::map<std::string, JobState> jobs_;
+  std::set<std::string> active_;  // Jobs that have not ended.
+  MemberTable members_;
+
+  // Only during Apply.
+  absl::Time now_;
+  std::set<std::string> dirty_;
+  std::vector<Action> persistent_;  // Done before `visible_`.
+  std::vector<Action> visible_;
+};
+
+}  // namespace rally
+
+#endif  // RALLY_SERVICES_COORDINATOR_COORDINATOR_CORE_H_

@@ -1,0 +1,100 @@
+#include "services/coordinator/coordinator_flags.h"
+
+#include <algorithm>
+#include <array>
+
+#include <absl/strings/match.h>
+#include <absl/strings/str_cat.h>
+#include <absl/strings/strip.h>
+
+#include "common/status_macros.h"
+
+namespace rally {
+namespace {
+
+constexpr std::array<absl::string_view, 4> kLogLevels = {"debug", "info", "warning", "error"};
+
+absl::Status SetAddress(absl::string_view flag, const std::string& value, ListenAddress* address) {
+  absl::StatusOr<ListenAddress> parsed = ParseListenAddress(value);
+  if (!parsed.ok()) return Annotate(parsed.status(), absl::StrCat("--", flag));
+  *address = *std::move(parsed);
+  return absl::OkStatus();
+}
+
+absl::Status SetFlag(absl::string_view flag, const std::string& value, CoordinatorFlags* flags) {
+  if (flag == "listen") return SetAddress(flag, value, &flags->grpc);
+  if (flag == "http") return SetAddress(flag, value, &flags->http);
+  if (flag == "address-file") {
+    flags->address_file = value;
+  } else if (flag == "data-dir") {
+    if (value.empty()) return absl::InvalidArgumentError("--data-dir: must not be empty");
+    flags->data_directory = value;
+  } else if (flag == "log-level") {
+    if (std::find(kLogLevels.begin(), kLogLevels.end(), value) == kLogLevels.end()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--log-level: \"", value, "\" is not in {debug, info, warning, error}"));
+    }
+    flags->log_level = value;
+  } else {
+    return absl::InvalidArgumentError(absl::StrCat("--", flag, ": there is no such flag"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+const char kCoordinatorHelp[] =
+    R"(rally-coordinator: takes training jobs, places them on members and leads them step by step.
+
+Usage: rally-coordinator [--flag=value ...]
+
+  --listen=HOST:PORT      Address of the gRPC API for users and members; port 0 takes a free one.
+                          Default 127.0.0.1:7070.
+  --http=HOST:PORT        Address of /metrics, /healthz and /readyz; port 0 takes a free one.
+                          Default 127.0.0.1:7071.
+  --data-dir=DIRECTORY    Where jobs, events and log lines are kept; made when it is not there. One
+                          coordinator at a time. Default rally-data.
+  --address-file=FILE     Once serving, write {"grpc": "host:port", "http": "host:port", "pid": N}
+                          there, so that scripts find free ports. Default: none.
+  --log-level=LEVEL       debug, info, warning or error. Default info.
+  --help                  This text.
+
+Ctrl-C or SIGTERM stops it cleanly; started again on the same data directory it goes on: jobs that
+ran continue from their newest checkpoint.
+
+Example, with one worker and one attention server:
+  rally-coordinator --data-dir=/var/lib/rally &
+  rally-worker --role=model --coordinator=127.0.0.1:7070 &
+  rally-worker --role=attention --coordinator=127.0.0.1:7070 &
+  rally submit job.yaml
+
+Exit codes: 0 stopped on request, 1 failure, 2 wrong usage.
+)";
+
+absl::StatusOr<CoordinatorFlags> ParseCoordinatorFlags(const std::vector<std::string>& arguments) {
+  CoordinatorFlags flags;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    absl::string_view argument = arguments[i];
+    if (argument == "--help" || argument == "-h") {
+      flags.help = true;
+      return flags;
+    }
+    if (!absl::ConsumePrefix(&argument, "--")) {
+      return absl::InvalidArgumentError(absl::StrCat("\"", argument, "\": flags begin with --"));
+    }
+    const size_t equals = argument.find('=');
+    const absl::string_view flag = argument.substr(0, equals);
+    std::string value;
+    if (equals != absl::string_view::npos) {
+      value = std::string(argument.substr(equals + 1));
+    } else if (i + 1 < arguments.size()) {
+      value = arguments[++i];
+    } else {
+      return absl::InvalidArgumentError(absl::StrCat("--", flag, ": needs a value"));
+    }
+    RALLY_RETURN_IF_ERROR(SetFlag(flag, value, &flags));
+  }
+  return flags;
+}
+
+}  // namespace rally

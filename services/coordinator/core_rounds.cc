@@ -1,0 +1,303 @@
+// A run from Prepared to its last round: see coordinator_core.h.
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include <absl/strings/str_cat.h>
+
+#include "common/check.h"
+#include "proto/convert.h"
+#include "services/coordinator/conditions.h"
+#include "services/coordinator/coordinator_core.h"
+#include "services/coordinator/round_schedule.h"
+
+namespace rally {
+namespace {
+
+template <typename T>
+bool AllPresent(const std::vector<std::optional<T>>& values) {
+  return std::all_of(values.begin(), values.end(),
+                     [](const std::optional<T>& value) { return value.has_value(); });
+}
+
+v1::JobEpoch EpochOf(const JobState& state) {
+  v1::JobEpoch epoch;
+  epoch.set_job_id(state.job.job_id());
+  epoch.set_epoch(state.run->epoch);
+  return epoch;
+}
+
+v1::StepReport ReportStep(const RoundProgress& round, absl::Duration duration) {
+  const v1::RoundDone& first = *round.done[0];
+  v1::StepReport report;
+  report.set_step(round.planned.key.step);
+  report.set_loss(first.loss());
+  report.set_gradient_norm(first.gradient_norm());
+  report.set_learning_rate(first.learning_rate());
+  report.set_tokens(round.planned.tokens);
+  *report.mutable_duration() = ToProto(duration);
+  report.set_imbalance_without_plan(round.planned.imbalance_without_plan);
+  report.set_imbalance_with_plan(round.planned.imbalance_with_plan);
+  *report.mutable_planning() = ToProto(round.planned.planning);
+  int64_t bytes = 0;
+  for (const std::optional<v1::RoundDone>& done : round.done) bytes += done->bytes_sent();
+  report.set_attention_bytes(bytes);
+  return report;
+}
+
+}  // namespace
+
+void CoordinatorCore::OnPrepared(const Member& member, JobState* state,
+                                 const v1::Prepared& message) {
+  Run& run = *state->run;
+  if (run.connected) return;  // A repeat.
+  run.prepared[member.rank] = message;
+  if (!AllPresent(run.prepared)) return;
+  run.connected = true;
+  v1::CoordinatorMessage out;
+  v1::Connect* connect = out.mutable_connect();
+  *connect->mutable_job() = EpochOf(*state);
+  for (const std::optional<v1::Prepared>& prepared : run.prepared) {
+    connect->add_transport_addresses(prepared->transport_address());
+  }
+  connect->set_rendezvous(run.prepared[0]->rendezvous());
+  SendToRun(run, run.ranks(), std::move(out));
+}
+
+void CoordinatorCore::OnReady(const Member& member, JobState* state, const v1::Ready& message) {
+  Run& run = *state->run;
+  if (!run.connected || run.running) return;
+  run.ready[member.rank] = message;
+  if (!AllPresent(run.ready)) return;
+  for (int32_t rank = 1; rank < state->spec->workers; ++rank) {
+    const v1::Ready& ready = *run.ready[rank];
+    if (ready.step() == run.ready[0]->step() &&
+        FromProto(ready.position()) == FromProto(run.ready[0]->position())) {
+      continue;
+    }
+    Interrupt(state, "Internal",
+              absl::StrCat("rank ", rank, " stands at step ", ready.step(), ", rank 0 at step ",
+                           run.ready[0]->step()));
+    Schedule();
+    return;
+  }
+  BeginRounds(state);
+}
+
+void CoordinatorCore::BeginRounds(JobState* state) {
+  Run& run = *state->run;
+  run.running = true;
+  run.last_commit = now_;
+  run.position = FromProto(run.ready[0]->position());
+  const int64_t step = run.ready[0]->step();
+  run.next = FirstRound(*state->spec, step);
+  state->job.mutable_status()->set_step(step);
+  SetPhase(state, v1::JOB_PHASE_RUNNING);
+  Set(state, "Ready", true, "MembersReady", "every member is ready");
+  Set(state, "Progressing", true, "Training",
+      step == 0 ? "training from the start" : absl::StrCat("training on from step ", step));
+  Pump(state);
+  if (!run.next.has_value() && !run.requested) {
+    EndRun(state, /*abort=*/false, "the job is done");
+    FinishJob(state, v1::JOB_PHASE_SUCCEEDED, "Succeeded",
+              absl::StrCat("nothing to do: training stood at step ", step, " already"));
+    Schedule();
+  }
+}
+
+void CoordinatorCore::On(const PlanReady& event) {
+  const auto found = jobs_.find(event.job_id);
+  if (found == jobs_.end() || !found->second.run.has_value()) return;
+  JobState* state = &found->second;
+  Run& run = *state->run;
+  if (run.epoch != event.epoch || !run.requested) return;
+  run.requested = false;
+  if (event.planned.key.kind == PlanKind::kTrain) run.position = event.planned.next_position;
+  run.in_hand = event.planned;
+  run.next = NextRound(*state->spec, event.planned.key);
+  Pump(state);
+}
+
+void CoordinatorCore::On(const PlanFailed& event) {
+  const auto found = jobs_.find(event.job_id);
+  if (found == jobs_.end() || !found->second.run.has_value()) return;
+  JobState* state = &found->second;
+  if (state->run->epoch != event.epoch) return;
+  EndRun(state, /*abort=*/true, "planning failed");
+  FinishJob(
+      state, v1::JOB_PHASE_FAILED, "PlanningFailed",
+      absl::StrCat(absl::StatusCodeToString(event.status.code()), ": ", event.status.message()));
+  Schedule();
+}
+
+void CoordinatorCore::Pump(JobState* state) {
+  Run& run = *state->run;
+  if (run.closing) return;
+  if (run.in_hand.has_value() && run.sent.size() < 2) SendPlan(state);
+  if (run.in_hand.has_value() || run.requested || !run.next.has_value()) return;
+  run.requested = true;
+  visible_.push_back(
+      RequestPlan{state->job.job_id(), run.epoch, state->spec, *run.next, run.position});
+}
+
+void CoordinatorCore::SendPlan(JobState* state) {
+  Run& run = *state->run;
+  v1::CoordinatorMessage message;
+  *message.mutable_plan()->mutable_job() = EpochOf(*state);
+  *message.mutable_plan()->mutable_plan() = *run.in_hand->plan;
+  SendToRun(run, run.ranks(), std::move(message));
+  RoundProgress& round = run.sent.emplace_back();
+  round.planned = std::move(*run.in_hand);
+  round.done.resize(run.ranks());
+  round.committed.resize(state->spec->workers);
+  run.in_hand.reset();
+}
+
+void CoordinatorCore::OnRoundDone(const Member& member, JobState* state,
+                                  const v1::RoundDone& message) {
+  // A member may be one round ahead of the slowest: a validation ends without a commit.
+  for (RoundProgress& round : state->run->sent) {
+    if (round.planned.key.round != message.round()) continue;
+    round.done[member.rank] = message;
+    Advance(state);
+    return;
+  }
+}
+
+void CoordinatorCore::OnCommitted(const Member& member, JobState* state,
+                                  const v1::Committed& message) {
+  Run& run = *state->run;
+  if (run.sent.empty() || member.rank >= state->spec->workers) return;
+  RoundProgress& round = run.sent.front();
+  if (!round.commit_sent || round.planned.key.round != message.round()) return;
+  round.committed[member.rank] = message;
+  Advance(state);
+}
+
+// Takes the run as far as its members' messages allow.
+void CoordinatorCore::Advance(JobState* state) {
+  while (state->run.has_value() && !state->run->sent.empty()) {
+    const RoundProgress& round = state->run->sent.front();
+    if (!AllPresent(round.done)) return;
+    if (round.planned.key.kind == PlanKind::kTrain) {
+      if (!AdvanceTraining(state)) return;
+    } else {
+      FinishValidation(state, round);
+    }
+    FinishRound(state);
+  }
+}
+
+// True when the front round's step is committed.
+bool CoordinatorCore::AdvanceTraining(JobState* state) {
+  RoundProgress& round = state->run->sent.front();
+  if (!round.commit_sent) SendCommit(state, &round);
+  if (!state->run.has_value() || !AllPresent(round.committed)) return false;
+  return FinishStep(state, round);
+}
+
+void CoordinatorCore::SendCommit(JobState* state, RoundProgress* round) {
+  Run& run = *state->run;
+  const int64_t step = round->planned.key.step;
+  if (!std::isfinite(round->done[0]->loss())) {
+    EndRun(state, /*abort=*/true, "the loss is not finite");
+    FinishJob(state, v1::JOB_PHASE_FAILED, "LossNotFinite",
+              absl::StrCat("the loss of step ", step,
+                           " is not a finite number; the step was not applied"));
+    Schedule();
+    return;
+  }
+  const bool last = run.stop != StopReason::kNone;
+  v1::CoordinatorMessage message;
+  v1::Commit* commit = message.mutable_commit();
+  *commit->mutable_job() = EpochOf(*state);
+  commit->set_round(round->planned.key.round);
+  commit->set_checkpoint(CheckpointDue(*state->spec, step) ||
+                         (last && !state->spec->checkpoint.directory.empty()));
+  round->commit_sent = true;
+  run.closing = last;
+  SendToRun(run, state->spec->workers, std::move(message));
+}
+
+// Records a committed step. False when the workers disagree, which ends the run.
+bool CoordinatorCore::FinishStep(JobState* state, const RoundProgress& round) {
+  v1::JobStatus* status = state->job.mutable_status();
+  const int64_t step = round.planned.key.step;
+  std::string directory;
+  std::string checksum;
+  for (const std::optional<v1::Committed>& committed : round.committed) {
+    if (!committed->checkpoint().empty()) directory = committed->checkpoint();
+    const std::string& theirs = committed->weights_checksum();
+    if (checksum.empty()) checksum = theirs;
+    if (!theirs.empty() && theirs != checksum) {
+      Interrupt(state, "Internal",
+                absl::StrCat("workers hold different weights after step ", step));
+      Schedule();
+      return false;
+    }
+  }
+  v1::JobEvent event;
+  *event.mutable_step() = ReportStep(round, now_ - state->run->last_commit);
+  state->run->last_commit = now_;
+  status->set_step(step);
+  *status->mutable_last_step() = event.step();
+  if (step == state->spec->training.steps) status->set_weights_checksum(checksum);
+  AppendEvent(state, std::move(event));
+  if (!directory.empty()) {
+    v1::JobEvent saved;
+    saved.mutable_checkpoint()->set_step(step);
+    saved.mutable_checkpoint()->set_directory(directory);
+    AppendEvent(state, std::move(saved));
+    status->set_checkpoint(directory);
+    Set(state, "CheckpointSaved", true, "Saved", absl::StrCat("step ", step));
+  }
+  Touch(state);
+  return true;
+}
+
+void CoordinatorCore::FinishValidation(JobState* state, const RoundProgress& round) {
+  v1::JobEvent event;
+  v1::ValidationReport* report = event.mutable_validation();
+  report->set_step(round.planned.key.step);
+  report->set_loss(round.done[0]->loss());
+  report->set_tokens(round.planned.tokens);
+  *state->job.mutable_status()->mutable_last_validation() = *report;
+  AppendEvent(state, std::move(event));
+  // A step's duration is that of its training.
+  state->run->last_commit = now_;
+  Touch(state);
+}
+
+// The front round is over: on to the next one, or the run's end.
+void CoordinatorCore::FinishRound(JobState* state) {
+  Run& run = *state->run;
+  run.sent.pop_front();
+  const bool done =
+      run.sent.empty() && !run.in_hand.has_value() && !run.requested && !run.next.has_value();
+  if (done) {
+    EndRun(state, /*abort=*/false, "the job is done");
+    FinishJob(state, v1::JOB_PHASE_SUCCEEDED, "Succeeded",
+              absl::StrCat("all ", state->spec->training.steps, " steps are done"));
+    Schedule();
+  } else if (run.closing) {
+    StopAfterCommit(state);
+  } else {
+    Pump(state);
+  }
+}
+
+void CoordinatorCore::StopAfterCommit(JobState* state) {
+  const StopReason stop = state->run->stop;
+  // Members that have the next plan already may be working on it: it is dropped.
+  const bool abort = !state->run->sent.empty();
+  if (stop == StopReason::kCancel) {
+    EndRun(state, abort, "the job was cancelled");
+    FinishJob(state, v1::JOB_PHASE_CANCELLED, "Cancelled", "cancelled on request");
+  } else {
+    EndRun(state, abort, "a member leaves");
+    Requeue(state, "MemberLeaving", "a member was asked to stop");
+  }
+  Schedule();
+}
+
+}  // namespace rally

@@ -1,0 +1,37 @@
+// HttpFrontEnd: /metrics, /healthz and /readyz over plain HTTP, for Prometheus and Kubernetes.
+//
+//   GET /metrics   200, the Prometheus text format
+//   GET /healthz   200 "ok" while the process serves
+//   GET /readyz    200 "ok" once jobs can be taken, else 503 with the reason
+// Anything else is 404.
+#ifndef RALLY_SERVICES_COORDINATOR_HTTP_FRONT_END_H_
+#define RALLY_SERVICES_COORDINATOR_HTTP_FRONT_END_H_
+
+#include <functional>
+#include <memory>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include "services/coordinator/coordinator_metrics.h"
+#include "services/coordinator/listen_address.h"
+
+namespace rally {
+
+class HttpFrontEnd {
+ public:
+  virtual ~HttpFrontEnd() = default;  // Stops serving.
+
+  // Serves on threads of its own. `ready` is called on them; `metrics` is borrowed. Unavailable
+  // when the address cannot be listened on.
+  static absl::StatusOr<std::unique_ptr<HttpFrontEnd>> Start(const ListenAddress& address,
+                                                             CoordinatorMetrics* metrics,
+                                                             std::function<absl::Status()> ready);
+
+  // With the port that was taken.
+  virtual const ListenAddress& address() const = 0;
+};
+
+}  // namespace rally
+
+#endif  // RALLY_SERVICES_COORDINATOR_HTTP_FRONT_END_H_

@@ -1,0 +1,80 @@
+// JobServiceImpl: the users' gRPC front end (rally/v1/jobs.proto).
+//
+// Reads come from the board and the store, changes go through the loop as events and are answered
+// when the loop says so. Callback API: gRPC's threads call it, none blocks for long. What it
+// borrows must outlive the server it is registered with.
+#ifndef RALLY_SERVICES_COORDINATOR_JOB_SERVICE_H_
+#define RALLY_SERVICES_COORDINATOR_JOB_SERVICE_H_
+
+#include <atomic>
+#include <map>
+#include <string>
+
+#include <absl/base/thread_annotations.h>
+#include <absl/status/statusor.h>
+#include <absl/synchronization/mutex.h>
+
+#include "rally/v1/jobs.grpc.pb.h"
+#include "services/coordinator/change_feed.h"
+#include "services/coordinator/coordinator_metrics.h"
+#include "services/coordinator/event_queue.h"
+#include "services/coordinator/job_board.h"
+#include "services/coordinator/store.h"
+
+namespace rally {
+
+class JobServiceImpl final : public v1::JobService::CallbackService {
+ public:
+  JobServiceImpl(const JobBoard* board, Store* store, ChangeFeed* feed, EventQueue* events,
+                 CoordinatorMetrics* metrics);
+
+  // Completes the call that waits for `request`.
+  void Answer(RequestId request, const absl::StatusOr<v1::Job>& answer);
+
+  // Ends every waiting call and stream; later ones are refused.
+  void Stop();
+
+  grpc::ServerUnaryReactor* SubmitJob(grpc::CallbackServerContext* context,
+                                      const v1::SubmitJobRequest* request,
+                                      v1::Job* response) override;
+  grpc::ServerUnaryReactor* GetJob(grpc::CallbackServerContext* context,
+                                   const v1::GetJobRequest* request, v1::Job* response) override;
+  grpc::ServerUnaryReactor* ListJobs(grpc::CallbackServerContext* context,
+                                     const v1::ListJobsRequest* request,
+                                     v1::ListJobsResponse* response) override;
+  grpc::ServerUnaryReactor* CancelJob(grpc::CallbackServerContext* context,
+                                      const v1::CancelJobRequest* request,
+                                      v1::Job* response) override;
+  grpc::ServerWriteReactor<v1::JobEvent>* WatchJob(grpc::CallbackServerContext* context,
+                                                   const v1::WatchJobRequest* request) override;
+  grpc::ServerWriteReactor<v1::LogLine>* StreamLogs(grpc::CallbackServerContext* context,
+                                                    const v1::StreamLogsRequest* request) override;
+
+ private:
+  struct Waiting {
+    grpc::ServerUnaryReactor* reactor = nullptr;
+    v1::Job* response = nullptr;
+    const char* method = nullptr;
+  };
+
+  void Finish(grpc::ServerUnaryReactor* reactor, const char* method, const absl::Status& status);
+  // Fills `event->request` and hands it to the loop; the call is answered later.
+  template <typename RequestEvent>
+  void Ask(RequestEvent event, const Waiting& waiting);
+  bool Ended(const std::string& job_id) const;
+
+  const JobBoard* const board_;
+  Store* const store_;
+  ChangeFeed* const feed_;
+  EventQueue* const events_;
+  CoordinatorMetrics* const metrics_;
+
+  std::atomic<bool> stopped_{false};
+  absl::Mutex mutex_;
+  RequestId last_request_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::map<RequestId, Waiting> waiting_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace rally
+
+#endif  // RALLY_SERVICES_COORDINATOR_JOB_SERVICE_H_

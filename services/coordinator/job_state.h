@@ -1,0 +1,72 @@
+// JobState: all the core knows of one job; Run: the part that lives while members hold it.
+//
+// Plain data, owned by the core, one thread.
+#ifndef RALLY_SERVICES_COORDINATOR_JOB_STATE_H_
+#define RALLY_SERVICES_COORDINATOR_JOB_STATE_H_
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <absl/time/time.h>
+
+#include "rally/v1/cluster.pb.h"
+#include "rally/v1/jobs.pb.h"
+#include "scheduler/job_spec.h"
+#include "services/coordinator/event.h"
+
+namespace rally {
+
+// A round whose plan the members have.
+struct RoundProgress {
+  PlannedRound planned;
+  std::vector<std::optional<v1::RoundDone>> done;       // By rank.
+  std::vector<std::optional<v1::Committed>> committed;  // By worker.
+  bool commit_sent = false;
+};
+
+// Why a run is being brought to an end at its next commit.
+enum class StopReason : uint8_t { kNone, kCancel, kMemberLeaves };
+
+// One epoch of a job on its members: from Prepare to Release.
+struct Run {
+  uint32_t epoch = 0;
+  std::vector<std::string> members;  // By rank.
+  absl::Time started;
+
+  std::vector<std::optional<v1::Prepared>> prepared;  // By rank.
+  std::vector<std::optional<v1::Ready>> ready;        // By rank.
+  bool connected = false;                             // Connect was sent.
+  bool running = false;                               // Everybody is ready.
+
+  // Rounds: at most two plans are with the members, the current one and one ahead; at most one more
+  // is asked for or in hand.
+  std::deque<RoundProgress> sent;
+  std::optional<PlannedRound> in_hand;
+  bool requested = false;
+  std::optional<RoundKey> next;  // To be asked for.
+  DataPosition position;         // Where the batch of the next training plan begins.
+
+  StopReason stop = StopReason::kNone;
+  bool closing = false;  // The commit that ends the run was sent: no more plans.
+  absl::Time last_commit;
+
+  int32_t ranks() const { return static_cast<int32_t>(members.size()); }
+};
+
+struct JobState {
+  v1::Job job;                          // What is persisted and shown.
+  std::shared_ptr<const JobSpec> spec;  // job.spec, with the vocabulary set.
+  int64_t last_sequence = 0;            // Of its events.
+  std::optional<Run> run;
+  std::optional<absl::Time> cancel_deadline;
+
+  bool status_changed = false;  // Phase or conditions changed: an event, too.
+};
+
+}  // namespace rally
+
+#endif  // RALLY_SERVICES_COORDINATOR_JOB_STATE_H_

@@ -1,0 +1,75 @@
+#include "services/coordinator/placement.h"
+
+#include <map>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/string_view.h>
+
+namespace rally {
+namespace {
+
+struct Pool {
+  std::vector<const Member*> workers;  // In order of id.
+  std::vector<const Member*> servers;
+
+  bool Holds(const JobSpec& spec) const {
+    return static_cast<int64_t>(workers.size()) >= spec.workers &&
+           static_cast<int64_t>(servers.size()) >= spec.attention.dedicated;
+  }
+};
+
+void Add(const Member& member, Pool* pool) {
+  (member.role == v1::MEMBER_ROLE_MODEL ? pool->workers : pool->servers).push_back(&member);
+}
+
+std::string Shortage(absl::string_view what, int64_t needed, int64_t idle, int64_t registered) {
+  return absl::StrCat("needs ", needed, " ", what, "; ", idle, " idle of ", registered,
+                      " registered");
+}
+
+Placement Take(const JobSpec& spec, const Pool& pool) {
+  Placement placement;
+  placement.single_host = true;
+  for (int32_t i = 0; i < spec.workers; ++i) placement.members.push_back(pool.workers[i]->id);
+  for (int32_t i = 0; i < spec.attention.dedicated; ++i) {
+    placement.members.push_back(pool.servers[i]->id);
+    placement.single_host &= pool.servers[i]->host == pool.workers[0]->host;
+  }
+  for (int32_t i = 0; i < spec.workers; ++i) {
+    placement.single_host &= pool.workers[i]->host == pool.workers[0]->host;
+  }
+  return placement;
+}
+
+}  // namespace
+
+Placement Place(const JobSpec& spec, const MemberTable& table) {
+  std::map<std::string, Pool> by_host;
+  Pool everywhere;
+  Pool registered;
+  for (const auto& [id, member] : table.members()) {
+    Add(member, &registered);
+    if (!member.idle()) continue;
+    Add(member, &everywhere);
+    Add(member, &by_host[member.host]);
+  }
+  if (everywhere.Holds(spec)) {
+    for (const auto& [host, pool] : by_host) {
+      if (pool.Holds(spec)) return Take(spec, pool);
+    }
+    return Take(spec, everywhere);
+  }
+  Placement placement;
+  if (static_cast<int64_t>(everywhere.workers.size()) < spec.workers) {
+    placement.reason = "NotEnoughWorkers";
+    placement.message = Shortage("model workers", spec.workers, everywhere.workers.size(),
+                                 registered.workers.size());
+  } else {
+    placement.reason = "NotEnoughAttentionServers";
+    placement.message = Shortage("attention servers", spec.attention.dedicated,
+                                 everywhere.servers.size(), registered.servers.size());
+  }
+  return placement;
+}
+
+}  // namespace rally

@@ -1,0 +1,31 @@
+// Placement: which idle members a job gets. All or nothing.
+//
+// A host that can hold the whole job is preferred, since its members share memory; the first one in
+// order of name. Otherwise members are taken in order of id. Pure function, any thread.
+#ifndef RALLY_SERVICES_COORDINATOR_PLACEMENT_H_
+#define RALLY_SERVICES_COORDINATOR_PLACEMENT_H_
+
+#include <string>
+#include <vector>
+
+#include "scheduler/job_spec.h"
+#include "services/coordinator/member_table.h"
+
+namespace rally {
+
+struct Placement {
+  std::vector<std::string> members;  // By rank: workers, then attention servers. Empty: not placed.
+  bool single_host = false;
+  // Why the job cannot be placed: "NotEnoughWorkers" or "NotEnoughAttentionServers", and a sentence
+  // with the counts.
+  std::string reason;
+  std::string message;
+
+  bool placed() const { return !members.empty(); }
+};
+
+Placement Place(const JobSpec& spec, const MemberTable& table);
+
+}  // namespace rally
+
+#endif  // RALLY_SERVICES_COORDINATOR_PLACEMENT_H_

@@ -1,0 +1,63 @@
+#include "services/coordinator/planner_thread.h"
+
+#include <optional>
+#include <utility>
+
+#include "common/log.h"
+#include "common/status_macros.h"
+
+namespace rally {
+namespace {
+
+// A run has at most one request outstanding, so the queue holds two entries per active job.
+constexpr size_t kCapacity = 65536;
+
+}  // namespace
+
+PlannerThread::PlannerThread(const Clock* clock, Sink sink)
+    : clock_(clock), sink_(std::move(sink)), work_(kCapacity), thread_([this] { Loop(); }) {}
+
+PlannerThread::~PlannerThread() {
+  work_.Close();
+  thread_.join();
+}
+
+void PlannerThread::Request(RequestPlan request) {
+  const std::string job_id = request.job_id;
+  const uint32_t epoch = request.epoch;
+  if (work_.Push(std::move(request), absl::InfinitePast()) || work_.closed()) return;
+  sink_(PlanFailed{job_id, epoch, absl::ResourceExhaustedError("the planner's queue is full")});
+}
+
+void PlannerThread::Forget(ForgetPlans job) {
+  // Refused only at the end of the program, or when full: the planner is then kept a while longer.
+  work_.Push(std::move(job), absl::InfinitePast());
+}
+
+void PlannerThread::Loop() {
+  while (!work_.closed()) {
+    std::optional<Work> work = work_.Pop(absl::Now() + absl::Seconds(10));
+    if (!work.has_value()) continue;
+    if (const auto* job = std::get_if<ForgetPlans>(&*work)) {
+      planners_.erase(job->job_id);
+      continue;
+    }
+    const auto& request = std::get<RequestPlan>(*work);
+    absl::StatusOr<PlannedRound> planned = Plan(request);
+    if (planned.ok()) {
+      sink_(PlanReady{request.job_id, request.epoch, *std::move(planned)});
+    } else {
+      sink_(PlanFailed{request.job_id, request.epoch, planned.status()});
+    }
+  }
+}
+
+absl::StatusOr<PlannedRound> PlannerThread::Plan(const RequestPlan& request) {
+  std::unique_ptr<RoundPlanner>& planner = planners_[request.job_id];
+  if (planner == nullptr) {
+    RALLY_ASSIGN_OR_RETURN(planner, RoundPlanner::Create(request.spec, clock_));
+  }
+  return planner->Plan(request.key, request.position);
+}
+
+}  // namespace rally

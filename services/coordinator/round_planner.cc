@@ -1,0 +1,117 @@
+#include "services/coordinator/round_planner.h"
+
+#include <utility>
+#include <vector>
+
+#include "common/dataset.h"
+#include "common/dataset_split.h"
+#include "common/status_macros.h"
+#include "proto/convert.h"
+#include "scheduler/batch_sampler.h"
+#include "scheduler/check_plan.h"
+#include "scheduler/packing.h"
+#include "scheduler/planner.h"
+
+namespace rally {
+namespace {
+
+// One split's documents and the sampler over them.
+struct Split {
+  Split(const Dataset& dataset, std::vector<int64_t> indices, const BatchShape& shape,
+        uint64_t seed, bool shuffle)
+      : sources(std::move(indices)),
+        lengths(Lengths(dataset, sources)),
+        sampler(lengths, sources, shape, seed, shuffle) {}
+
+  static std::vector<int64_t> Lengths(const Dataset& dataset, const std::vector<int64_t>& sources) {
+    std::vector<int64_t> lengths;
+    lengths.reserve(sources.size());
+    for (int64_t source : sources) lengths.push_back(dataset.length(source));
+    return lengths;
+  }
+
+  const std::vector<int64_t> sources;
+  const std::vector<int64_t> lengths;
+  BatchSampler sampler;
+};
+
+BatchShape ValidationShape(const JobSpec& spec) {
+  BatchShape shape = spec.batch;
+  const int64_t group = shape.chunks_per_group();
+  shape.chunks = (spec.validation.chunks + group - 1) / group * group;
+  return shape;
+}
+
+class DatasetPlanner final : public RoundPlanner {
+ public:
+  DatasetPlanner(std::shared_ptr<const JobSpec> spec, const Clock* clock, const Dataset& dataset,
+                 DatasetSplit split)
+      : spec_(std::move(spec)),
+        clock_(clock),
+        training_(dataset, std::move(split.training), spec_->batch, spec_->data.seed,
+                  spec_->data.shuffle),
+        planner_(MakePlanner(spec_->topology(), {.tolerance = spec_->attention.tolerance})),
+        local_(MakeLocalPlanner()) {
+    if (split.validation.empty()) return;
+    validation_ = std::make_unique<Split>(dataset, std::move(split.validation),
+                                          ValidationShape(*spec_), spec_->data.seed,
+                                          /*shuffle=*/false);
+  }
+
+  absl::StatusOr<PlannedRound> Plan(const RoundKey& key, const DataPosition& position) override {
+    const absl::Time start = clock_->Now();
+    const bool train = key.kind == PlanKind::kTrain;
+    if (!train && validation_ == nullptr) {
+      return absl::FailedPreconditionError("validation.every: no documents are held out");
+    }
+    const GlobalBatch batch =
+        train ? training_.sampler.Sample(position) : validation_->sampler.Sample(DataPosition{});
+    const BatchShape shape = train ? spec_->batch : ValidationShape(*spec_);
+    RALLY_ASSIGN_OR_RETURN(rally::Plan plan,
+                           PackInOrder(batch, shape, spec_->workers, spec_->training.ping_pong));
+    plan.round = key.round;
+    plan.step = key.step;
+    plan.kind = key.kind;
+    rally::Plan local = plan;
+    RALLY_RETURN_IF_ERROR(planner_->Assign(spec_->topology(), spec_->model, &plan));
+    RALLY_RETURN_IF_ERROR(CheckPlan(plan, spec_->model.mask));
+    PlannedRound planned;
+    planned.planning = clock_->Now() - start;
+    RALLY_RETURN_IF_ERROR(Measure(std::move(local), plan, &planned));
+    planned.key = key;
+    planned.next_position = plan.next_position;
+    planned.tokens = TokenCount(plan);
+    planned.plan = std::make_shared<const v1::Plan>(ToProto(plan));
+    return planned;
+  }
+
+ private:
+  // Imbalance of the same packing: every query at its home, and as planned.
+  absl::Status Measure(rally::Plan local, const rally::Plan& plan, PlannedRound* planned) {
+    const Topology at_home = {spec_->workers, 0, false};
+    RALLY_RETURN_IF_ERROR(local_->Assign(at_home, spec_->model, &local));
+    planned->imbalance_without_plan = Imbalance(local, at_home, spec_->model.mask);
+    planned->imbalance_with_plan = Imbalance(plan, spec_->topology(), spec_->model.mask);
+    return absl::OkStatus();
+  }
+
+  const std::shared_ptr<const JobSpec> spec_;
+  const Clock* const clock_;
+  Split training_;
+  std::unique_ptr<Split> validation_;  // Null when nothing is held out.
+  const std::unique_ptr<Planner> planner_;
+  const std::unique_ptr<Planner> local_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<RoundPlanner>> RoundPlanner::Create(
+    std::shared_ptr<const JobSpec> spec, const Clock* clock) {
+  RALLY_ASSIGN_OR_RETURN(const std::unique_ptr<Dataset> dataset, Dataset::Open(spec->data.path));
+  DatasetSplit split =
+      SplitDataset(dataset->info().documents, spec->data.validation_fraction, spec->data.seed);
+  return std::unique_ptr<RoundPlanner>(
+      std::make_unique<DatasetPlanner>(std::move(spec), clock, *dataset, std::move(split)));
+}
+
+}  // namespace rally
