@@ -1,14 +1,13 @@
 #include "common/check.h"
 
+#include <cstdio>
 #include <cstdlib>
-
-#include <spdlog/spdlog.h>
 
 namespace rally::internal {
 
+// Past the logger: the broken invariant may be its own, or a listener's.
 void CheckFailed(const char* file, int line, const char* condition, const std::string& message) {
-  spdlog::critical("{}:{}: check failed: {}: {}", file, line, condition, message);
-  spdlog::shutdown();
+  std::fprintf(stderr, "%s:%d: check failed: %s: %s\n", file, line, condition, message.c_str());
   std::abort();
 }
 

@@ -8,7 +8,7 @@
 
 namespace rally::internal {
 
-// Logs "file:line: check failed: condition: message" and aborts.
+// Writes "file:line: check failed: condition: message" to standard error and aborts.
 [[noreturn]] void CheckFailed(const char* file, int line, const char* condition,
                               const std::string& message);
 

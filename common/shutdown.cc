@@ -47,6 +47,9 @@ class SignalfdShutdown final : public ShutdownSignal {
     const uint64_t one = 1;
     RALLY_CHECK(write(stop_fd_, &one, sizeof(one)) == sizeof(one), std::strerror(errno));
     thread_.join();
+    // What came meanwhile asked for the shutdown that is over; unblocked, it would kill.
+    signalfd_siginfo late;
+    while (read(signal_fd_, &late, sizeof(late)) == sizeof(late)) continue;
     close(signal_fd_);
     close(stop_fd_);
     pthread_sigmask(SIG_SETMASK, &previous_mask_, nullptr);

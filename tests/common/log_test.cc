@@ -68,6 +68,7 @@ TEST_F(LogTest, AnEndedHandleHearsNothing) {
 }
 
 TEST_F(LogTest, ListenersAreCalledOneAtATime) {
+  testing::internal::CaptureStderr();
   auto handle = Listen();
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
@@ -76,6 +77,7 @@ TEST_F(LogTest, ListenersAreCalledOneAtATime) {
     });
   }
   for (std::thread& thread : threads) thread.join();
+  testing::internal::GetCapturedStderr();
   EXPECT_EQ(lines_.size(), 400u);
 }
 
