@@ -37,8 +37,8 @@ struct Way {
   const char* name;
   const char* transports;
 };
-constexpr Way kWays[] = {{"shared memory", "posix,sysv,cma,self,tcp"},
-                         {"shared memory, no direct reads", "posix,sysv,self,tcp"},
+constexpr Way kWays[] = {{"shared memory", "sysv,cma,self,tcp"},
+                         {"shared memory, no direct reads", "sysv,self,tcp"},
                          {"TCP on lo", "tcp,self"}};
 
 struct Figures {

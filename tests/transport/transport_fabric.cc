@@ -58,7 +58,7 @@ std::vector<std::unique_ptr<Transport>> MakeFabric(Fabric fabric, int32_t ranks)
     case Fabric::kUcxSharedMemory:
       return MakeUcxFabric(ranks, UcxOptions().transports);
     case Fabric::kUcxWithoutCma:
-      return MakeUcxFabric(ranks, "posix,sysv,self,tcp");
+      return MakeUcxFabric(ranks, "sysv,self,tcp");
     case Fabric::kUcxTcp:
       return MakeUcxFabric(ranks, "tcp,self");
     case Fabric::kInProcess:

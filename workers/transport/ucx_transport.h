@@ -29,8 +29,9 @@ struct UcxOptions {
   int32_t ranks = 1;
   // UCX transports to use, as UCX_TLS names them; empty lets UCX choose, for several machines. The
   // default is for one machine: shared memory, direct reads between processes where the system
-  // allows them, TCP to set up. "tcp,self" forces TCP.
-  std::string transports = "posix,sysv,cma,self,tcp";
+  // allows them, TCP to set up. (System V shared memory, since "posix" fails where a container's
+  // /dev/shm is full, and is no faster.) "tcp,self" forces TCP.
+  std::string transports = "sysv,cma,self,tcp";
   // Network devices UCX may use, as UCX_NET_DEVICES names them; empty means every one it finds. The
   // default is for one machine.
   std::string network_devices = "lo";
