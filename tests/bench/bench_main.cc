@@ -1,1 +1,154 @@
-int main() {}
+// rally-bench: every benchmark of the project, one subcommand each.
+//
+//   rally-bench COMMAND [--json] [--name=value ...]
+//
+// Results go to standard output, errors to standard error. Exit code 0, 1 when a bench fails, 2 for
+// wrong usage. A command's flags and its line of help stand in kCommands.
+#include <cstdint>
+#include <iostream>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <absl/status/status.h>
+#include <absl/strings/numbers.h>
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_split.h>
+#include <absl/strings/strip.h>
+
+#include "common/status_macros.h"
+#include "tests/bench/attention_bench.h"
+
+namespace rally::bench {
+namespace {
+
+// The flags of one call by name, without dashes; "true" for those without a value.
+class Flags {
+ public:
+  static absl::StatusOr<Flags> Parse(int argc, char** argv, int first) {
+    Flags flags;
+    for (int i = first; i < argc; ++i) {
+      absl::string_view argument = argv[i];
+      if (!absl::ConsumePrefix(&argument, "--")) {
+        return absl::InvalidArgumentError(absl::StrCat("unexpected argument: ", argv[i]));
+      }
+      const std::vector<std::string> parts = absl::StrSplit(argument, absl::MaxSplits('=', 1));
+      flags.values_[parts[0]] = parts.size() > 1 ? parts[1] : "true";
+    }
+    return flags;
+  }
+
+  // Each takes a flag out; InvalidArgument when its value is not of the kind asked for.
+  absl::Status Take(const std::string& name, bool* value) {
+    return TakeAs(name, "true or false",
+                  [&](const std::string& text) { return absl::SimpleAtob(text, value); });
+  }
+  absl::Status Take(const std::string& name, int* value) {
+    return TakeAs(name, "a positive number", [&](const std::string& text) {
+      return absl::SimpleAtoi(text, value) && *value > 0;
+    });
+  }
+  absl::Status Take(const std::string& name, std::vector<int32_t>* values) {
+    return TakeAs(name, "numbers separated by commas", [&](const std::string& text) {
+      values->clear();
+      for (const absl::string_view part : absl::StrSplit(text, ',')) {
+        int32_t value = 0;
+        if (!absl::SimpleAtoi(part, &value) || value < 0) return false;
+        values->push_back(value);
+      }
+      return true;
+    });
+  }
+  absl::Status Take(const std::string& name, CpuInstructionSet* value) {
+    return TakeAs(name, "best, portable, avx2 or avx512", [&](const std::string& text) {
+      const std::map<std::string, CpuInstructionSet> sets = {
+          {"best", CpuInstructionSet::kBest},
+          {"portable", CpuInstructionSet::kPortable},
+          {"avx2", CpuInstructionSet::kAvx2},
+          {"avx512", CpuInstructionSet::kAvx512}};
+      const auto found = sets.find(text);
+      if (found != sets.end()) *value = found->second;
+      return found != sets.end();
+    });
+  }
+
+  // InvalidArgument when a flag was not taken.
+  absl::Status Finish() const {
+    if (values_.empty()) return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrCat("unknown flag --", values_.begin()->first));
+  }
+
+ private:
+  template <class Convert>
+  absl::Status TakeAs(const std::string& name, const char* accepted, Convert convert) {
+    const auto found = values_.find(name);
+    if (found == values_.end()) return absl::OkStatus();
+    if (!convert(found->second)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--", name, "=", found->second, ": must be ", accepted));
+    }
+    values_.erase(found);
+    return absl::OkStatus();
+  }
+
+  std::map<std::string, std::string> values_;
+};
+
+absl::Status Attention(Flags* flags, std::ostream& out) {
+  AttentionBenchOptions options;
+  RALLY_RETURN_IF_ERROR(flags->Take("json", &options.json));
+  RALLY_RETURN_IF_ERROR(flags->Take("instruction-set", &options.instruction_set));
+  RALLY_RETURN_IF_ERROR(flags->Take("threads", &options.threads));
+  RALLY_RETURN_IF_ERROR(flags->Take("head-dims", &options.head_dims));
+  RALLY_RETURN_IF_ERROR(flags->Take("repeats", &options.repeats));
+  RALLY_RETURN_IF_ERROR(flags->Finish());
+  return RunAttentionBench(options, out);
+}
+
+struct Command {
+  const char* name;
+  const char* summary;
+  const char* flags;
+  absl::Status (*run)(Flags* flags, std::ostream& out);
+};
+
+constexpr Command kCommands[] = {
+    {"attention", "the attention kernel's rate, as a share of the multiply-add peak",
+     "--instruction-set=best|portable|avx2|avx512  --threads=1,0 (0: every core)\n"
+     "      --head-dims=64,128  --repeats=5",
+     Attention},
+};
+
+void PrintHelp(std::ostream& out) {
+  out << "Rally's benchmarks.\n\n"
+         "  rally-bench COMMAND [--json] [--name=value ...]\n\n"
+         "--json prints one JSON value instead of a table. Commands and their own flags:\n";
+  for (const Command& command : kCommands) {
+    out << "\n  " << command.name << "  " << command.summary << "\n      " << command.flags << "\n";
+  }
+  out << "\nExample: rally-bench attention --threads=1 --json\n";
+}
+
+int Main(int argc, char** argv) {
+  const std::string name = argc > 1 ? argv[1] : "";
+  if (name == "--help" || name == "help") {
+    PrintHelp(std::cout);
+    return 0;
+  }
+  for (const Command& command : kCommands) {
+    if (name != command.name) continue;
+    auto flags = Flags::Parse(argc, argv, 2);
+    const absl::Status status = flags.ok() ? command.run(&*flags, std::cout) : flags.status();
+    if (status.ok()) return 0;
+    std::cerr << "rally-bench " << name << ": " << status.message() << "\n";
+    return absl::IsInvalidArgument(status) ? 2 : 1;
+  }
+  std::cerr << (name.empty() ? "no command" : "unknown command: " + name)
+            << "; see rally-bench --help\n";
+  return 2;
+}
+
+}  // namespace
+}  // namespace rally::bench
+
+int main(int argc, char** argv) { return rally::bench::Main(argc, argv); }

@@ -1,0 +1,34 @@
+// The attention bench: the kernel's rate over a small grid, as a share of the multiply-add peak.
+//
+// Every measurement of the kernel stands between two of the peak loop of the same instruction set
+// on as many threads; rates are medians, `share` is the median of each measurement's own share.
+// Counted FLOP: 4 * N * H per allowed pair forward, 10 * N * H backward, nothing for the softmax.
+#ifndef RALLY_TESTS_BENCH_ATTENTION_BENCH_H_
+#define RALLY_TESTS_BENCH_ATTENTION_BENCH_H_
+
+#include <cstdint>
+#include <ostream>
+#include <vector>
+
+#include <absl/status/status.h>
+
+#include "workers/attention/attention_kernel.h"
+
+namespace rally::bench {
+
+struct AttentionBenchOptions {
+  bool json = false;
+  CpuInstructionSet instruction_set = CpuInstructionSet::kBest;
+  std::vector<int32_t> threads = {1, 0};  // 0: one per available core.
+  std::vector<int32_t> head_dims = {64, 128};
+  int repeats = 5;
+};
+
+// Writes a table, or with `json` an array of {"direction", "q_rows", "kv_rows", "heads",
+// "kv_heads", "head_dim", "dtype", "threads", "mask", "instruction_set", "gflops", "peak_gflops",
+// "share"}, to `out`. FailedPrecondition when this CPU lacks the instruction set.
+absl::Status RunAttentionBench(const AttentionBenchOptions& options, std::ostream& out);
+
+}  // namespace rally::bench
+
+#endif  // RALLY_TESTS_BENCH_ATTENTION_BENCH_H_
