@@ -11,7 +11,8 @@
 //   backward request  q, k, v as above, d_out[query_rows, N, H] lse[query_rows, N]
 //                     delta[query_rows, N]   (delta = row sums of d_out * out; lse and out merged)
 //   backward reply    d_q[query_rows, N, H] d_k[kv_rows, M, H] d_v[kv_rows, M, H]
-// Query rows of a row that several tasks of one route share are sent once per task.
+// Query rows of a row that several tasks of one route share are sent once per task. A route may
+// carry keys alone; its forward reply is then empty, and empty messages are not sent.
 #ifndef RALLY_SCHEDULER_PHASE_ROUTES_H_
 #define RALLY_SCHEDULER_PHASE_ROUTES_H_
 

@@ -1,0 +1,193 @@
+#include "workers/attention/attention_server.h"
+
+#include <algorithm>
+#include <deque>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include <absl/time/clock.h>
+
+#include "common/check.h"
+#include "common/status_macros.h"
+#include "workers/attention/server_layout.h"
+#include "workers/attention/server_phase.h"
+
+namespace rally {
+namespace {
+
+class AttentionServerImpl : public AttentionServer {
+ public:
+  AttentionServerImpl(const AttentionServerOptions& options, Transport* transport,
+                      AttentionKernel* kernel, BufferPool* pool)
+      : options_(options), transport_(transport), kernel_(kernel), pool_(pool) {
+    kernel_shape_.heads = static_cast<int32_t>(options.shape.heads);
+    kernel_shape_.kv_heads = static_cast<int32_t>(options.shape.kv_heads);
+    kernel_shape_.head_dim = static_cast<int32_t>(options.shape.head_dim);
+    kernel_shape_.mask = options.shape.mask;
+  }
+
+  // Memory goes back to the pool only when the transport has let go of it.
+  ~AttentionServerImpl() override {
+    if (!posted_.empty()) {
+      transport_->Abort(absl::CancelledError("an attention server was given up within a step"));
+    }
+    for (const PostedPhase& posted : posted_) {
+      (void)transport_->Wait(posted.receives, absl::InfiniteFuture());
+    }
+    (void)transport_->Wait(sending_.sends, Deadline());
+  }
+
+  absl::Status BeginStep(std::shared_ptr<const Plan> plan) override {
+    RALLY_RETURN_IF_ERROR(FinishSending());
+    if (!posted_.empty()) {
+      return absl::FailedPreconditionError("a phase of the last step has not been served");
+    }
+    plan_ = std::move(plan);
+    layouts_.clear();
+    stats_ = {};
+    return absl::OkStatus();
+  }
+
+  absl::Status PostPhase(const Phase& phase) override {
+    RALLY_RETURN_IF_ERROR(transport_->status());
+    const bool backward = phase.direction == Direction::kBackward;
+    PostedPhase posted{phase};
+    for (const Route& route : LayoutOf(phase).routes) {
+      posted.requests.push_back(
+          pool_->Allocate(RequestLayout(route, options_.shape, backward).size * sizeof(float)));
+      posted.receives.push_back(transport_->Receive(route.home,
+                                                    TagOf(phase, MessageKind::kRequest, route.home),
+                                                    posted.requests.back().bytes()));
+    }
+    posted_.push_back(std::move(posted));
+    return absl::OkStatus();
+  }
+
+  absl::Status ServePhase(const Phase& phase) override {
+    const auto is_phase = [&phase](const PostedPhase& posted) { return posted.phase == phase; };
+    auto posted = std::find_if(posted_.begin(), posted_.end(), is_phase);
+    if (posted == posted_.end()) {
+      RALLY_RETURN_IF_ERROR(PostPhase(phase));
+      posted = std::prev(posted_.end());
+    }
+    const absl::Time start = absl::Now();
+    RALLY_RETURN_IF_ERROR(transport_->Wait(posted->receives, Deadline()));
+    stats_.waiting += absl::Now() - start;
+    const std::vector<Buffer> requests = std::move(posted->requests);
+    posted_.erase(posted);
+    RALLY_ASSIGN_OR_RETURN(std::vector<Buffer> replies, Compute(phase, requests));
+    return Send(phase, std::move(replies));
+  }
+
+  absl::Status ServeStep() override {
+    const std::vector<Phase> order = PhaseOrder(*plan_, options_.shape.layers);
+    for (size_t i = 0; i < order.size(); ++i) {
+      if (i == 0) RALLY_RETURN_IF_ERROR(PostPhase(order[0]));
+      if (i + 1 < order.size()) RALLY_RETURN_IF_ERROR(PostPhase(order[i + 1]));
+      RALLY_RETURN_IF_ERROR(ServePhase(order[i]));
+    }
+    return FinishSending();
+  }
+
+  ServerStepStats stats() const override { return stats_; }
+
+ private:
+  // A phase whose requests are on their way.
+  struct PostedPhase {
+    Phase phase;
+    std::vector<Buffer> requests;  // By route.
+    std::vector<Transfer> receives;
+  };
+  // Replies on their way.
+  struct Sending {
+    std::vector<Buffer> replies;
+    std::vector<Transfer> sends;
+  };
+
+  absl::Time Deadline() const { return absl::Now() + options_.phase_timeout; }
+
+  const ServerLayout& LayoutOf(const Phase& phase) {
+    RALLY_CHECK(plan_ != nullptr, "a phase before BeginStep");
+    const auto [entry, made] = layouts_.try_emplace({phase.micro_batch, phase.nano_batch});
+    if (made) {
+      entry->second = MakeServerLayout(*plan_, phase.micro_batch, phase.nano_batch,
+                                       transport_->rank(), options_.shape.mask);
+    }
+    return entry->second;
+  }
+
+  // The replies, by route.
+  absl::StatusOr<std::vector<Buffer>> Compute(const Phase& phase,
+                                              const std::vector<Buffer>& requests) {
+    const ServerLayout& layout = LayoutOf(phase);
+    const bool backward = phase.direction == Direction::kBackward;
+    ServerPhase memory(&layout, options_.shape, backward, requests, pool_);
+    const VarlenBatch batch = memory.MakeBatch();
+    if (!batch.empty()) {
+      const absl::Time start = absl::Now();
+      RALLY_RETURN_IF_ERROR(backward ? kernel_->Backward(kernel_shape_, batch)
+                                     : kernel_->Forward(kernel_shape_, batch));
+      stats_.compute += absl::Now() - start;
+    }
+    stats_.pairs += layout.pairs;
+    stats_.tasks += static_cast<int64_t>(layout.tasks.size());
+    return memory.TakeReplies();
+  }
+
+  // Begins to send, then finishes the phase before: its replies had this phase's time to travel.
+  absl::Status Send(const Phase& phase, std::vector<Buffer> replies) {
+    Sending sending;
+    const std::vector<Route>& routes = LayoutOf(phase).routes;
+    for (size_t i = 0; i < routes.size(); ++i) {
+      if (replies[i].size() == 0) continue;
+      sending.sends.push_back(
+          transport_->Send(routes[i].home, TagOf(phase, MessageKind::kReply, transport_->rank()),
+                           replies[i].bytes()));
+    }
+    sending.replies = std::move(replies);
+    std::swap(sending, sending_);
+    return transport_->Wait(sending.sends, Deadline());
+  }
+
+  absl::Status FinishSending() {
+    const Sending sending = std::exchange(sending_, {});
+    return transport_->Wait(sending.sends, Deadline());
+  }
+
+  Tag TagOf(const Phase& phase, MessageKind kind, int32_t source) const {
+    Tag tag;
+    tag.epoch = options_.epoch;
+    tag.round = plan_->round;
+    tag.micro_batch = phase.micro_batch;
+    tag.layer = phase.layer;
+    tag.nano_batch = phase.nano_batch;
+    tag.backward = phase.direction == Direction::kBackward;
+    tag.kind = kind;
+    tag.source = source;
+    return tag;
+  }
+
+  const AttentionServerOptions options_;
+  Transport* const transport_;
+  AttentionKernel* const kernel_;
+  BufferPool* const pool_;
+  AttentionShape kernel_shape_;
+
+  std::shared_ptr<const Plan> plan_;
+  // By micro-batch and nano-batch, made when first asked for.
+  std::map<std::pair<int32_t, int32_t>, ServerLayout> layouts_;
+  std::deque<PostedPhase> posted_;
+  Sending sending_;  // Of the last phase served.
+  ServerStepStats stats_;
+};
+
+}  // namespace
+
+std::unique_ptr<AttentionServer> MakeAttentionServer(const AttentionServerOptions& options,
+                                                     Transport* transport, AttentionKernel* kernel,
+                                                     BufferPool* pool) {
+  return std::make_unique<AttentionServerImpl>(options, transport, kernel, pool);
+}
+
+}  // namespace rally
