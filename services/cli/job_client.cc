@@ -9,6 +9,7 @@
 #include <absl/time/clock.h>
 
 #include "common/status_macros.h"
+#include "services/coordinator/conditions.h"
 
 namespace rally {
 namespace {
@@ -37,11 +38,6 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
 }
 
 }  // namespace
-
-bool IsFinal(v1::JobPhase phase) {
-  return phase == v1::JOB_PHASE_SUCCEEDED || phase == v1::JOB_PHASE_FAILED ||
-         phase == v1::JOB_PHASE_CANCELLED;
-}
 
 absl::StatusOr<std::unique_ptr<JobClient>> JobClient::Create(const std::string& address,
                                                              Interruption* interruption) {

@@ -20,9 +20,6 @@
 
 namespace rally {
 
-// Whether a job in this phase never changes again.
-bool IsFinal(v1::JobPhase phase);
-
 class JobClient {
  public:
   // `address` is "HOST:PORT", else InvalidArgument. `interruption` is borrowed.

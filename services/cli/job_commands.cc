@@ -14,6 +14,7 @@
 #include "services/cli/job_summary.h"
 #include "services/cli/job_text.h"
 #include "services/cli/submission.h"
+#include "services/coordinator/conditions.h"
 #include "services/job_file/job_file.h"
 
 namespace rally {

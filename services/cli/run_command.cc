@@ -17,6 +17,7 @@
 #include "services/cli/local_cluster.h"
 #include "services/cli/run_directory.h"
 #include "services/cli/submission.h"
+#include "services/coordinator/conditions.h"
 
 namespace rally {
 namespace {

@@ -10,13 +10,13 @@
 
 #include "common/dataset.h"
 #include "common/status_macros.h"
+#include "services/coordinator/admission.h"
 #include "services/data/statistics.h"
 #include "services/job_file/job_file.h"
 
 namespace rally {
 namespace {
 
-constexpr size_t kLongestId = 63;
 constexpr size_t kLongestStem = 40;
 
 // Members may run in other directories.
@@ -39,16 +39,6 @@ std::string MakeId(const std::string& job_path, absl::Time now) {
 
 }  // namespace
 
-absl::Status CheckJobId(absl::string_view id) {
-  if (!id.empty() && id.size() <= kLongestId && absl::ascii_islower(id[0]) &&
-      std::all_of(id.begin(), id.end(), IsIdLetter)) {
-    return absl::OkStatus();
-  }
-  return absl::InvalidArgumentError(absl::StrCat(
-      "id: \"", id,
-      "\" is not 1 to 63 lower-case letters, digits and dashes, starting with a letter"));
-}
-
 absl::StatusOr<v1::SubmitJobRequest> MakeSubmission(const std::string& job_path,
                                                     const std::string& id, absl::Time now) {
   RALLY_ASSIGN_OR_RETURN(JobFile file, ReadJobFile(job_path));
@@ -57,7 +47,8 @@ absl::StatusOr<v1::SubmitJobRequest> MakeSubmission(const std::string& job_path,
     RALLY_RETURN_IF_ERROR(CheckJobId(id));
     request.set_job_id(id);
   } else if (file.lines.contains("id")) {
-    RALLY_RETURN_IF_ERROR(file.Locate(CheckJobId(file.id)));
+    RALLY_RETURN_IF_ERROR(
+        Annotate(CheckJobId(file.id), absl::StrCat(file.name, ":", file.lines.at("id"))));
     request.set_job_id(file.id);
   } else {
     request.set_job_id(MakeId(job_path, now));

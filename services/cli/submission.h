@@ -5,9 +5,7 @@
 #include <optional>
 #include <string>
 
-#include <absl/status/status.h>
 #include <absl/status/statusor.h>
-#include <absl/strings/string_view.h>
 #include <absl/time/time.h>
 
 #include "rally/v1/jobs.pb.h"
@@ -19,9 +17,6 @@ namespace rally {
 // is InvalidArgument.
 absl::StatusOr<v1::SubmitJobRequest> MakeSubmission(const std::string& job_path,
                                                     const std::string& id, absl::Time now);
-
-// 1 to 63 lower-case letters, digits and dashes, starting with a letter; else InvalidArgument.
-absl::Status CheckJobId(absl::string_view id);
 
 // The bigram entropy of the dataset in nats; nothing when it cannot be read from here or has none.
 std::optional<double> BigramEntropyOf(const std::string& dataset_path);
