@@ -25,6 +25,7 @@ namespace {
 // Starts `command` with `fd` as its standard input and output; 0 or an errno.
 int Spawn(const std::vector<std::string>& command, int fd, pid_t* pid) {
   std::vector<char*> arguments;
+  arguments.reserve(command.size() + 1);
   for (const std::string& argument : command) {
     arguments.push_back(const_cast<char*>(argument.c_str()));
   }

@@ -19,7 +19,7 @@ import rules
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ANNOTATION = "ABSL_GUARDED_BY"
-FLAGS = ["-fsyntax-only", "-w", "-Wthread-safety", "-Werror=thread-safety"]
+FLAGS = ["-fsyntax-only", "-Wno-everything", "-Wthread-safety", "-Werror=thread-safety"]
 KEPT = ("-I", "-D", "-std=", "-isystem")
 
 
