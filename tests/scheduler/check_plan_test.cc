@@ -164,6 +164,19 @@ std::vector<Mutation> Mutations() {
       SomeTask(plan, random)->*side += Nudge(random) * Between(1, 3, random);
     });
   }
+  // Slide a task: often the count of pairs stays right, some twice and some not at all.
+  mutations.push_back([](Plan* plan, Random* random) {
+    CaTask* task = SomeTask(plan, random);
+    const int64_t rows = Nudge(random);
+    task->kv_begin += rows;
+    task->kv_end += rows;
+  });
+  mutations.push_back([](Plan* plan, Random* random) {
+    CaTask* task = SomeTask(plan, random);
+    const int64_t rows = Nudge(random);
+    task->q_begin += rows;
+    task->q_end += rows;
+  });
   mutations.push_back([](Plan* plan, Random* random) {  // A server that is not there.
     SomeTask(plan, random)->server = Between(0, 1, random) == 0 ? -1 : plan->ranks();
   });
