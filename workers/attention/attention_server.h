@@ -37,10 +37,10 @@ struct AttentionServerOptions {
 
 // What the server did since the last BeginStep.
 struct ServerStepStats {
-  int64_t pairs = 0;          // Allowed pairs computed, forward and backward counted once each.
+  int64_t pairs = 0;  // Allowed pairs computed, forward and backward counted once each.
   int64_t tasks = 0;
-  absl::Duration compute;     // In the kernel.
-  absl::Duration waiting;     // For requests.
+  absl::Duration compute;  // In the kernel.
+  absl::Duration waiting;  // For requests.
 };
 
 class AttentionServer {
@@ -65,8 +65,8 @@ class AttentionServer {
 
 // `pool` is borrowed too.
 std::unique_ptr<AttentionServer> MakeAttentionServer(const AttentionServerOptions& options,
-                                                     Transport* transport,
-                                                     AttentionKernel* kernel, BufferPool* pool);
+                                                     Transport* transport, AttentionKernel* kernel,
+                                                     BufferPool* pool);
 
 }  // namespace rally
 
