@@ -106,7 +106,7 @@ class CoordinatorCore {
   // The job whose current run the member is part of under `epoch`; null when the message is stale.
   JobState* Current(const Member& member, const v1::JobEpoch& epoch);
 
-  const CoreOptions options_;
+  CoreOptions options_;
   std::map<std::string, JobState> jobs_;
   std::set<std::string> active_;  // Jobs that have not ended.
   MemberTable members_;

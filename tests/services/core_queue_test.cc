@@ -1,0 +1,147 @@
+// The core's queue, placement, idempotence and recovery.
+#include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "proto/convert.h"
+#include "services/coordinator/conditions.h"
+#include "tests/services/core_harness.h"
+
+namespace rally {
+namespace {
+
+using testing::HasSubstr;
+using Message = v1::CoordinatorMessage;
+
+std::string ScheduledReason(const CoreHarness& core, const std::string& id) {
+  const v1::Condition* condition = FindCondition(core.job(id).status(), "Scheduled");
+  return condition == nullptr ? "" : condition->reason();
+}
+
+TEST(CoreQueueTest, WaitsForAllMembersAndSaysHowManyAreMissing) {
+  CoreHarness core;
+  core.Submit("job", CoreHarness::Spec(2, 1, 3));
+  core.Hello("a");
+  EXPECT_EQ(ScheduledReason(core, "job"), "NotEnoughWorkers");
+  EXPECT_THAT(FindCondition(core.job("job").status(), "Scheduled")->message(),
+              HasSubstr("needs 2 model workers; 1 idle of 1 registered"));
+  const SessionId b = core.Hello("b");
+  EXPECT_EQ(ScheduledReason(core, "job"), "NotEnoughAttentionServers");
+  EXPECT_TRUE(core.Sent(b, Message::kPrepare).empty());
+  const SessionId server = core.Hello("0-server", v1::MEMBER_ROLE_ATTENTION);
+  EXPECT_EQ(core.phase("job"), v1::JOB_PHASE_STARTING);
+  // Workers first, each kind in order of id.
+  ASSERT_EQ(core.Sent(server, Message::kPrepare).size(), 1u);
+  EXPECT_EQ(core.Sent(server, Message::kPrepare)[0].prepare().rank(), 2);
+  EXPECT_EQ(core.Sent(b, Message::kPrepare)[0].prepare().rank(), 1);
+  EXPECT_TRUE(core.Sent(b, Message::kPrepare)[0].prepare().single_host());
+}
+
+TEST(CoreQueueTest, OrdersByPriorityThenTimeAndLetsNobodyOvertake) {
+  CoreHarness core;
+  core.Submit("large", CoreHarness::Spec(2, 0, 3));
+  core.Advance(absl::Seconds(1));
+  core.Submit("small", CoreHarness::Spec(1, 0, 3));
+  core.Hello("a");
+  EXPECT_EQ(core.phase("small"), v1::JOB_PHASE_QUEUED);
+  EXPECT_EQ(ScheduledReason(core, "small"), "WaitsForEarlierJob");
+  JobSpec urgent = CoreHarness::Spec(1, 0, 3);
+  urgent.priority = 1;
+  core.Advance(absl::Seconds(1));
+  core.Submit("urgent", urgent);
+  EXPECT_EQ(core.phase("urgent"), v1::JOB_PHASE_STARTING);
+}
+
+TEST(CoreQueueTest, PrefersOneHost) {
+  CoreHarness core;
+  core.Hello("a", v1::MEMBER_ROLE_MODEL, "host-1");
+  const SessionId b = core.Hello("b", v1::MEMBER_ROLE_MODEL, "host-2");
+  const SessionId c = core.Hello("c", v1::MEMBER_ROLE_MODEL, "host-2");
+  core.Submit("job", CoreHarness::Spec(2, 0, 3));
+  EXPECT_EQ(core.Sent(b, Message::kPrepare).size(), 1u);
+  ASSERT_EQ(core.Sent(c, Message::kPrepare).size(), 1u);
+  EXPECT_TRUE(core.Sent(c, Message::kPrepare)[0].prepare().single_host());
+}
+
+TEST(CoreQueueTest, SubmitIsIdempotentByIdAndSpec) {
+  CoreHarness core;
+  JobSpec spec = CoreHarness::Spec(1, 0, 3);
+  core.Submit("job", spec);
+  EXPECT_TRUE(core.last_answer().ok());
+  spec.model.vocabulary = 0;  // As a client repeats it.
+  core.Submit("job", spec);
+  EXPECT_TRUE(core.last_answer().ok());
+  spec.training.steps = 4;
+  core.Submit("job", spec);
+  EXPECT_EQ(core.last_answer().code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(core.job("job").status().total_steps(), 3);
+}
+
+TEST(CoreQueueTest, CancelsQueuedJobsAtOnceAndRepeatsAreHarmless) {
+  CoreHarness core;
+  core.Submit("job", CoreHarness::Spec(1, 0, 3));
+  core.Apply(CancelJob{2, "job", absl::Seconds(30)});
+  EXPECT_EQ(core.phase("job"), v1::JOB_PHASE_CANCELLED);
+  const size_t events = core.events.size();
+  core.Apply(CancelJob{3, "job", absl::Seconds(30)});
+  EXPECT_TRUE(core.last_answer().ok());
+  EXPECT_EQ(core.events.size(), events);
+  core.Apply(CancelJob{4, "nothing", absl::Seconds(30)});
+  EXPECT_EQ(core.last_answer().code(), absl::StatusCode::kNotFound);
+}
+
+StoredJob Stored(const std::string& id, v1::JobPhase phase) {
+  StoredJob stored;
+  stored.job.set_job_id(id);
+  *stored.job.mutable_spec() = ToProto(CoreHarness::Spec(1, 0, 3));
+  stored.job.mutable_status()->set_phase(phase);
+  stored.job.mutable_status()->set_epoch(4);
+  stored.last_sequence = 9;
+  return stored;
+}
+
+TEST(CoreQueueTest, RecoversJobsAndFreesMembersOfOldEpochs) {
+  CoreHarness core;
+  StoredJob running = Stored("running", v1::JOB_PHASE_RUNNING);
+  running.job.mutable_status()->set_checkpoint("checkpoints/step-2");
+  core.Apply(Recover{{running, Stored("done", v1::JOB_PHASE_SUCCEEDED)}});
+  EXPECT_EQ(core.phase("running"), v1::JOB_PHASE_QUEUED);
+  EXPECT_EQ(core.phase("done"), v1::JOB_PHASE_SUCCEEDED);
+  EXPECT_EQ(core.job("running").status().epoch(), 5u);
+  EXPECT_EQ(core.job("running").status().restarts(), 0);
+  EXPECT_EQ(FindCondition(core.job("running").status(), "Ready")->reason(), "CoordinatorRestarted");
+  ASSERT_FALSE(core.events.empty());
+  EXPECT_EQ(core.events.front().sequence(), 10);
+
+  MemberHello hello;
+  hello.session = 50;
+  hello.hello.set_member_id("a");
+  hello.hello.set_role(v1::MEMBER_ROLE_MODEL);
+  hello.hello.mutable_current()->set_job_id("running");
+  hello.hello.mutable_current()->set_epoch(4);
+  core.Apply(hello);
+  const auto releases = core.Sent(50, Message::kRelease);
+  ASSERT_EQ(releases.size(), 1u);
+  EXPECT_TRUE(releases[0].release().abort());
+  EXPECT_EQ(releases[0].release().job().epoch(), 4u);
+  EXPECT_TRUE(core.Sent(50, Message::kPrepare).empty());
+  v1::MemberMessage released;
+  *released.mutable_released()->mutable_job() = hello.hello.current();
+  core.Apply(MemberSaid{50, "a", released});
+  const auto prepares = core.Sent(50, Message::kPrepare);
+  ASSERT_EQ(prepares.size(), 1u);
+  EXPECT_TRUE(prepares[0].prepare().restore());
+  EXPECT_EQ(prepares[0].prepare().job().epoch(), 5u);
+}
+
+TEST(CoreQueueTest, RecoversACancelThatWasUnderWay) {
+  CoreHarness core;
+  StoredJob stored = Stored("job", v1::JOB_PHASE_RUNNING);
+  SetCondition(stored.job.mutable_status(), "Cancelling", true, "CancelRequested", "", core.now());
+  core.Apply(Recover{{stored}});
+  EXPECT_EQ(core.phase("job"), v1::JOB_PHASE_CANCELLED);
+}
+
+}  // namespace
+}  // namespace rally
