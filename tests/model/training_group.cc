@@ -7,6 +7,8 @@
 #include "common/check.h"
 #include "common/status_macros.h"
 #include "tests/model/reference_service.h"
+#include "workers/attention/attention_kernel.h"
+#include "workers/attention/attention_server.h"
 #include "workers/transport/in_process_transport.h"
 
 namespace rally::testing {
@@ -16,6 +18,31 @@ ServiceMaker ReferenceServices() {
     auto reference = std::make_shared<ReferenceService>(shape, 1, transport);
     return RankService{reference->service(),
                        [server = reference.get()] { return server->ServeStep(); }, reference};
+  };
+}
+
+ServiceMaker AttentionServers() {
+  struct Owner {
+    std::unique_ptr<AttentionKernel> kernel;
+    std::unique_ptr<AttentionServer> server;
+  };
+  return [](const ModelShape& shape, Transport* transport, BufferPool* pool) {
+    auto owner = std::make_shared<Owner>();
+    CpuKernelOptions kernel_options;
+    kernel_options.threads = 1;
+    auto kernel = MakeCpuAttentionKernel(kernel_options);
+    RALLY_CHECK(kernel.ok(), kernel.status().ToString());
+    owner->kernel = *std::move(kernel);
+    owner->server =
+        MakeAttentionServer({shape, 1, absl::Seconds(60)}, transport, owner->kernel.get(), pool);
+    AttentionServer* server = owner->server.get();
+    InPlaceService service;
+    service.begin_step = [server](std::shared_ptr<const Plan> plan) {
+      return server->BeginStep(std::move(plan));
+    };
+    service.post_phase = [server](const Phase& phase) { return server->PostPhase(phase); };
+    service.serve_phase = [server](const Phase& phase) { return server->ServePhase(phase); };
+    return RankService{service, [server] { return server->ServeStep(); }, owner};
   };
 }
 
