@@ -1,5 +1,7 @@
 #include "tests/transport/transport_fabric.h"
 
+#include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include <absl/time/clock.h>
@@ -78,9 +80,9 @@ absl::Time Patience() { return absl::Now() + absl::Seconds(60); }
 std::vector<std::byte> Pattern(size_t size, uint64_t seed) {
   std::vector<std::byte> bytes(size);
   uint64_t state = seed * 0x9E3779B97F4A7C15u + 1;
-  for (std::byte& byte : bytes) {
+  for (size_t offset = 0; offset < size; offset += sizeof(state)) {
     state = state * 6364136223846793005u + 1442695040888963407u;
-    byte = static_cast<std::byte>(state >> 56);
+    std::memcpy(&bytes[offset], &state, std::min(sizeof(state), size - offset));
   }
   return bytes;
 }

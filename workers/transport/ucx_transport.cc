@@ -127,7 +127,11 @@ UcxTransport::~UcxTransport() {
     stopping_ = true;
     if (sleeping_) worker_->Signal();
   }
-  if (progress_.joinable()) progress_.join();
+  if (progress_.joinable()) {
+    progress_.join();
+  } else if (worker_ != nullptr) {
+    worker_->Close(/*flush=*/false, kLongestClose);
+  }
   ledger_->Fail(Destroyed());
   ledger_->AwaitAllClosed();
 }
@@ -137,6 +141,11 @@ absl::Status UcxTransport::Connect(absl::Span<const std::string> addresses) {
               absl::StrCat(addresses.size(), " addresses for ", ranks_, " ranks"));
   RALLY_CHECK(!progress_.joinable(), "a transport is connected once");
   RALLY_RETURN_IF_ERROR(status());
+  for (size_t peer = 0; peer < addresses.size(); ++peer) {
+    if (addresses[peer].empty()) {
+      return absl::InvalidArgumentError(absl::StrCat("rank ", peer, " has no address"));
+    }
+  }
   if (absl::Status status = worker_->Connect(addresses, rank_); !status.ok()) {
     ledger_->Fail(status);
     return status;
