@@ -47,7 +47,7 @@ absl::Status ReferenceService::ServePhase(const Phase& phase) {
   std::vector<Served> served;
   for (const Route* route : routes.ToServer(transport_->rank())) served.push_back({route, {}, {}});
   RALLY_RETURN_IF_ERROR(Receive(phase, &served));
-  std::map<std::pair<int32_t, int64_t>, KeyRow> keys;
+  KeyRows keys;
   for (Served& one : served) {
     int64_t row = 0;
     for (const HomeRows& rows : one.route->keys) {
@@ -89,20 +89,6 @@ absl::Status ReferenceService::Reply(const Phase& phase, const std::vector<Serve
   return transport_->Wait(transfers, absl::Now() + absl::Seconds(60));
 }
 
-void ReferenceService::Attend(const Phase& phase,
-                              const std::map<std::pair<int32_t, int64_t>, KeyRow>& keys,
-                              Served* served) {
-  const auto& tasks = plan_->micro_batches[phase.micro_batch].tasks[phase.nano_batch];
-  int64_t row = 0;
-  for (size_t i = 0; i < served->route->queries.size(); ++i) {
-    const HomeRows& rows = served->route->queries[i];
-    for (int64_t position = rows.begin; position < rows.end; ++position) {
-      AttendRow(phase.direction == Direction::kBackward, tasks[served->route->tasks[i]], position,
-                row++, keys, served);
-    }
-  }
-}
-
 Tag ReferenceService::MakeTag(const Phase& phase, MessageKind kind, int32_t source) const {
   return {epoch_,
           plan_->round,
@@ -114,66 +100,86 @@ Tag ReferenceService::MakeTag(const Phase& phase, MessageKind kind, int32_t sour
           source};
 }
 
-void ReferenceService::AttendRow(bool backward, const CaTask& task, int64_t position, int64_t row,
-                                 const std::map<std::pair<int32_t, int64_t>, KeyRow>& keys,
-                                 Served* served) {
+void ReferenceService::Attend(const Phase& phase, const KeyRows& keys, Served* served) {
+  const auto& tasks = plan_->micro_batches[phase.micro_batch].tasks[phase.nano_batch];
+  int64_t row = 0;
+  for (size_t i = 0; i < served->route->queries.size(); ++i) {
+    const HomeRows& rows = served->route->queries[i];
+    for (int64_t position = rows.begin; position < rows.end; ++position, ++row) {
+      for (int64_t head = 0; head < shape_.heads; ++head) {
+        const CaTask& task = tasks[served->route->tasks[i]];
+        const QueryHead query = Score(task, position, row, head, keys, served);
+        phase.direction == Direction::kForward ? Forward(query) : Backward(query);
+      }
+    }
+  }
+}
+
+int64_t ReferenceService::KeyIndex(const KeyRow& key, int64_t head, bool value) const {
+  const Route& route = *key.message->route;
+  const int64_t row = (value ? route.kv_rows : 0) + key.row;
+  const int64_t kv_head = head / (shape_.heads / shape_.kv_heads);
+  return route.query_rows * shape_.heads * shape_.head_dim +
+         (row * shape_.kv_heads + kv_head) * shape_.head_dim;
+}
+
+ReferenceService::QueryHead ReferenceService::Score(const CaTask& task, int64_t position,
+                                                    int64_t row, int64_t head, const KeyRows& keys,
+                                                    Served* served) const {
   const int64_t H = shape_.head_dim;
-  const int64_t N = shape_.heads;
-  const int64_t M = shape_.kv_heads;
+  const float* q = &served->request[(row * shape_.heads + head) * H];
+  QueryHead query{served, row, head, {}, {}};
+  for (int64_t j = task.kv_begin; j < task.kv_end; ++j) {
+    if (AllowedPairs(position, position + 1, j, j + 1, shape_.mask) == 0) continue;
+    const KeyRow& key = keys.at({task.document, j});
+    const float* k = &key.message->request[KeyIndex(key, head, false)];
+    query.keys.push_back(key);
+    query.scores.push_back(Dot(q, k, H) / std::sqrt(static_cast<double>(H)));
+  }
+  return query;
+}
+
+void ReferenceService::Forward(const QueryHead& query) const {
+  const int64_t H = shape_.head_dim;
+  double lse = -std::numeric_limits<double>::infinity();
+  for (const double score : query.scores) {
+    const double top = std::max(lse, score);
+    lse = top + std::log(std::exp(lse - top) + std::exp(score - top));
+  }
+  std::vector<double> out(H, 0.0);
+  for (size_t i = 0; i < query.keys.size(); ++i) {
+    const float* v = &query.keys[i].message->request[KeyIndex(query.keys[i], query.head, true)];
+    for (int64_t h = 0; h < H; ++h) out[h] += std::exp(query.scores[i] - lse) * v[h];
+  }
+  std::vector<float>& reply = query.message->reply;
+  const int64_t row_head = query.row * shape_.heads + query.head;
+  for (int64_t h = 0; h < H; ++h) reply[row_head * H + h] = static_cast<float>(out[h]);
+  const int64_t outputs = query.message->route->query_rows * shape_.heads * H;
+  reply[outputs + row_head] = static_cast<float>(lse);
+}
+
+void ReferenceService::Backward(const QueryHead& query) const {
+  const int64_t H = shape_.head_dim;
+  const int64_t heads = query.message->route->query_rows * shape_.heads;
+  const int64_t row_head = query.row * shape_.heads + query.head;
+  const float* q = &query.message->request[row_head * H];
+  // d_out, lse and delta follow q, k and v.
+  const float* after_qkv = query.message->request.data() + heads * H +
+                           query.message->route->kv_rows * 2 * shape_.kv_heads * H;
+  const float* d_out = after_qkv + row_head * H;
+  const double lse = after_qkv[heads * H + row_head];
+  const double delta = after_qkv[heads * H + heads + row_head];
   const double scale = 1.0 / std::sqrt(static_cast<double>(H));
-  const int64_t query_rows = served->route->query_rows;
-  const auto key_of = [&](int64_t j) { return keys.at({task.document, j}); };
-  // Start of k (or v, with `value`) of a key row in a message whose query part is `before` floats.
-  const auto kv_offset = [&](const KeyRow& key, bool value) {
-    const int64_t part = value ? key.first->route->kv_rows : 0;
-    return key.first->route->query_rows * N * H + (part + key.second) * M * H;
-  };
-  for (int64_t n = 0; n < N; ++n) {
-    const int64_t m = n / (N / M);
-    const float* q = served->request.data() + (row * N + n) * H;
-    const float* tail = served->request.data() + query_rows * N * H +
-                        served->route->kv_rows * 2 * M * H;  // Backward: d_out, lse, delta.
-    std::vector<double> score;
-    std::vector<int64_t> allowed;
-    for (int64_t j = task.kv_begin; j < task.kv_end; ++j) {
-      if (AllowedPairs(position, position + 1, j, j + 1, shape_.mask) == 0) continue;
-      const KeyRow key = key_of(j);
-      const float* k = key.first->request.data() + kv_offset(key, false) + m * H;
-      score.push_back(scale * Dot(q, k, H));
-      allowed.push_back(j);
-    }
-    if (!backward) {
-      double lse = -std::numeric_limits<double>::infinity();
-      for (const double s : score) {
-        const double top = std::max(lse, s);
-        lse = top + std::log(std::exp(lse - top) + std::exp(s - top));
-      }
-      std::vector<double> out(H, 0.0);
-      for (size_t a = 0; a < allowed.size(); ++a) {
-        const KeyRow key = key_of(allowed[a]);
-        const float* v = key.first->request.data() + kv_offset(key, true) + m * H;
-        for (int64_t h = 0; h < H; ++h) out[h] += std::exp(score[a] - lse) * v[h];
-      }
-      for (int64_t h = 0; h < H; ++h) served->reply[(row * N + n) * H + h] = out[h];
-      served->reply[query_rows * N * H + row * N + n] = lse;
-      continue;
-    }
-    const float* d_out = tail + (row * N + n) * H;
-    const double lse = tail[query_rows * N * H + row * N + n];
-    const double delta = tail[query_rows * (N * H + N) + row * N + n];
-    for (size_t a = 0; a < allowed.size(); ++a) {
-      const KeyRow key = key_of(allowed[a]);
-      const float* k = key.first->request.data() + kv_offset(key, false) + m * H;
-      const float* v = key.first->request.data() + kv_offset(key, true) + m * H;
-      float* d_k = key.first->reply.data() + kv_offset(key, false) + m * H;
-      float* d_v = key.first->reply.data() + kv_offset(key, true) + m * H;
-      const double p = std::exp(score[a] - lse);
-      const double ds = p * (Dot(d_out, v, H) - delta);
-      for (int64_t h = 0; h < H; ++h) {
-        served->reply[(row * N + n) * H + h] += scale * ds * k[h];
-        d_k[h] += scale * ds * q[h];
-        d_v[h] += p * d_out[h];
-      }
+  for (size_t i = 0; i < query.keys.size(); ++i) {
+    Served* message = query.keys[i].message;
+    const int64_t k = KeyIndex(query.keys[i], query.head, false);
+    const int64_t v = KeyIndex(query.keys[i], query.head, true);
+    const double p = std::exp(query.scores[i] - lse);
+    const double ds = p * (Dot(d_out, &message->request[v], H) - delta);
+    for (int64_t h = 0; h < H; ++h) {
+      query.message->reply[row_head * H + h] += scale * ds * message->request[k + h];
+      message->reply[k + h] += scale * ds * q[h];
+      message->reply[v + h] += p * d_out[h];
     }
   }
 }

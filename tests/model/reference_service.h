@@ -41,16 +41,31 @@ class ReferenceService {
     std::vector<float> request;
     std::vector<float> reply;
   };
-  // Where one key row of a document lies: in which message, at which row.
-  using KeyRow = std::pair<Served*, int64_t>;
+  // A key row of a document: the message that holds it, and its row there.
+  struct KeyRow {
+    Served* message = nullptr;
+    int64_t row = 0;
+  };
+  using KeyRows = std::map<std::pair<int32_t, int64_t>, KeyRow>;  // By document and position.
+  // A query row and head with the keys its mask allows.
+  struct QueryHead {
+    Served* message = nullptr;
+    int64_t row = 0;
+    int64_t head = 0;
+    std::vector<KeyRow> keys;
+    std::vector<double> scores;
+  };
 
   Tag MakeTag(const Phase& phase, MessageKind kind, int32_t source) const;
   absl::Status Receive(const Phase& phase, std::vector<Served>* served);
   absl::Status Reply(const Phase& phase, const std::vector<Served>& served);
-  void Attend(const Phase& phase, const std::map<std::pair<int32_t, int64_t>, KeyRow>& keys,
-              Served* served);
-  void AttendRow(bool backward, const CaTask& task, int64_t position, int64_t row,
-                 const std::map<std::pair<int32_t, int64_t>, KeyRow>& keys, Served* served);
+  void Attend(const Phase& phase, const KeyRows& keys, Served* served);
+  QueryHead Score(const CaTask& task, int64_t position, int64_t row, int64_t head,
+                  const KeyRows& keys, Served* served) const;
+  void Forward(const QueryHead& query) const;
+  void Backward(const QueryHead& query) const;
+  // Index in a message of a key row's k, or v, for the key/value head of query head `head`.
+  int64_t KeyIndex(const KeyRow& key, int64_t head, bool value) const;
 
   const ModelShape shape_;
   const uint32_t epoch_;

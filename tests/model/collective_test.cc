@@ -1,0 +1,110 @@
+#include "workers/model/collective.h"
+
+#include <functional>
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "common/check.h"
+
+namespace rally {
+namespace {
+
+// Connects `ranks` ranks, a thread each, and runs `body` on every one.
+void OnEveryRank(int32_t ranks, absl::Duration timeout,
+                 const std::function<void(Collective&)>& body) {
+  auto rendezvous = MakeRendezvous("127.0.0.1");
+  RALLY_CHECK(rendezvous.ok(), rendezvous.status().ToString());
+  std::vector<std::thread> threads;
+  for (int32_t rank = 0; rank < ranks; ++rank) {
+    threads.emplace_back([&, rank] {
+      auto collective = MakeCollective(rank, ranks, (*rendezvous)->endpoint(), timeout);
+      ASSERT_TRUE(collective.ok()) << collective.status();
+      EXPECT_EQ((*collective)->rank(), rank);
+      body(**collective);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+TEST(Collective, SumsAreTheSameBitsEverywhere) {
+  constexpr int32_t kRanks = 3;
+  std::vector<std::vector<float>> results(kRanks);
+  for (int run = 0; run < 2; ++run) {
+    OnEveryRank(kRanks, absl::Seconds(30), [&](Collective& collective) {
+      std::vector<float> values(1003);
+      for (size_t i = 0; i < values.size(); ++i) {
+        values[i] = 1.0f / static_cast<float>(1 + i + 7 * collective.rank());
+      }
+      ASSERT_TRUE(collective.AllReduceSum(absl::MakeSpan(values)).ok());
+      std::vector<float>& kept = results[collective.rank()];
+      if (!kept.empty()) EXPECT_EQ(kept, values);
+      kept = values;
+      double number = 1.0 + collective.rank();
+      ASSERT_TRUE(collective.AllReduceSum(absl::MakeSpan(&number, 1)).ok());
+      EXPECT_EQ(number, 6.0);
+    });
+  }
+  EXPECT_EQ(results[0], results[1]);
+  EXPECT_EQ(results[0], results[2]);
+  EXPECT_NEAR(results[0][0], 1.0 + 1.0 / 8 + 1.0 / 15, 1e-6);
+}
+
+TEST(Collective, OfOneRankNeedsNoNetwork) {
+  auto collective = MakeCollective(0, 1, "", absl::Seconds(1));
+  ASSERT_TRUE(collective.ok()) << collective.status();
+  float value = 2.5f;
+  EXPECT_TRUE((*collective)->AllReduceSum(absl::MakeSpan(&value, 1)).ok());
+  EXPECT_EQ(value, 2.5f);
+  (*collective)->Abort(absl::CancelledError("stop"));
+  EXPECT_EQ((*collective)->AllReduceSum(absl::MakeSpan(&value, 1)), absl::CancelledError("stop"));
+}
+
+TEST(Collective, AbortWakesABlockedReduction) {
+  OnEveryRank(2, absl::Seconds(60), [](Collective& collective) {
+    if (collective.rank() == 1) {
+      // Never reduces; lives until the other rank has been woken or lost it.
+      float value = 0;
+      collective.Abort(absl::CancelledError("new epoch"));
+      EXPECT_EQ(collective.AllReduceSum(absl::MakeSpan(&value, 1)),
+                absl::CancelledError("new epoch"));
+      return;
+    }
+    std::vector<float> values(100000, 1.0f);
+    const absl::Status status = collective.AllReduceSum(absl::MakeSpan(values));
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+    EXPECT_EQ(collective.AllReduceSum(absl::MakeSpan(values)), status);
+  });
+}
+
+TEST(Collective, OwnAbortWakesOwnReduction) {
+  OnEveryRank(2, absl::Seconds(60), [](Collective& collective) {
+    float value = 1;
+    std::vector<float> values(10, 1.0f);
+    ASSERT_TRUE(collective.AllReduceSum(absl::MakeSpan(&value, 1)).ok());
+    // Either both reductions below are woken by an abort, or one sees the other's end.
+    std::thread aborter([&] { collective.Abort(absl::CancelledError("stop")); });
+    absl::Status status;
+    if (collective.rank() == 0) status = collective.AllReduceSum(absl::MakeSpan(values));
+    aborter.join();
+    if (collective.rank() == 0) EXPECT_FALSE(status.ok());
+  });
+}
+
+TEST(Collective, AMissingRankIsATimeout) {
+  auto rendezvous = MakeRendezvous("127.0.0.1");
+  ASSERT_TRUE(rendezvous.ok()) << rendezvous.status();
+  const auto collective = MakeCollective(0, 2, (*rendezvous)->endpoint(), absl::Seconds(2));
+  EXPECT_EQ(collective.status().code(), absl::StatusCode::kDeadlineExceeded) << collective.status();
+}
+
+TEST(Collective, BadEndpointsAreNamed) {
+  EXPECT_EQ(MakeCollective(0, 2, "nonsense", absl::Seconds(1)).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(MakeCollective(2, 2, "127.0.0.1:1", absl::Seconds(1)).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace rally

@@ -1,0 +1,130 @@
+#include "workers/model/phase_messages.h"
+
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include <gtest/gtest.h>
+
+namespace rally {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr RowSizes kSizes{2, 4, 2};  // N = 2, M = 1, H = 2.
+
+HomeRows Rows(int64_t begin, int64_t end, int32_t nano_batch, int64_t row) {
+  return {0, begin, end, nano_batch, row};
+}
+
+std::vector<float> Counting(int64_t count, float first) {
+  std::vector<float> values(count);
+  std::iota(values.begin(), values.end(), first);
+  return values;
+}
+
+TEST(PhaseMessages, RequestsArePackedInTheRoutesOrder) {
+  Route route;
+  route.queries = {Rows(5, 6, 1, 2), Rows(3, 4, 1, 0)};
+  route.keys = {Rows(0, 1, 0, 1), Rows(5, 6, 1, 2)};
+  route.query_rows = 2;
+  route.kv_rows = 2;
+  const auto q = Counting(12, 0), k0 = Counting(4, 100), k1 = Counting(6, 200);
+  const auto v0 = Counting(4, 300), v1 = Counting(6, 400);
+  const auto d_out = Counting(12, 500), lse = Counting(6, 600), delta = Counting(6, 700);
+  HomeInputs inputs;
+  inputs.q_TNH = q.data();
+  inputs.k_TMH = {k0.data(), k1.data()};
+  inputs.v_TMH = {v0.data(), v1.data()};
+  std::vector<float> message(RequestFloats(route, kSizes, false));
+  PackRequest(route, kSizes, false, inputs, absl::MakeSpan(message));
+  EXPECT_EQ(message,
+            (std::vector<float>{8, 9, 10, 11, 0, 1, 2, 3, 102, 103, 204, 205, 302, 303, 404, 405}));
+  inputs.d_out_TNH = d_out.data();
+  inputs.lse_TN = lse.data();
+  inputs.delta_TN = delta.data();
+  message.assign(RequestFloats(route, kSizes, true), 0.0f);
+  PackRequest(route, kSizes, true, inputs, absl::MakeSpan(message));
+  EXPECT_EQ(std::vector<float>(message.begin() + 16, message.end()),
+            (std::vector<float>{508, 509, 510, 511, 500, 501, 502, 503, 604, 605, 600, 601, 704,
+                                705, 700, 701}));
+}
+
+// One row and head attended in parts, as tasks in a given order of the plan.
+struct PartCase {
+  float value;
+  float lse;
+};
+
+std::vector<float> MergeOneRow(const std::vector<PartCase>& parts, float* lse_out) {
+  constexpr RowSizes kOne{1, 2, 2};
+  std::vector<Route> routes(parts.size());
+  std::vector<std::vector<float>> messages;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    // The routes' order is the reverse of the tasks'.
+    routes[i].queries = {Rows(0, 1, 0, 0)};
+    routes[i].tasks = {static_cast<int32_t>(parts.size() - i)};
+    routes[i].query_rows = 1;
+    messages.push_back({parts[i].value, -parts[i].value, parts[i].lse});
+  }
+  std::vector<const Route*> pointers;
+  std::vector<absl::Span<const float>> replies;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    pointers.push_back(&routes[i]);
+    replies.push_back(messages[i]);
+  }
+  std::vector<float> out(2, 99.0f);
+  MergeReplies(pointers, kOne, replies, 1, out.data(), lse_out);
+  return out;
+}
+
+TEST(PhaseMessages, PartsAreWeightedByTheirLogSumExp) {
+  float lse = 0;
+  const auto out =
+      MergeOneRow({{1.0f, std::log(3.0f)}, {5.0f, 0.0f}, {2.0f, std::log(2.0f)}}, &lse);
+  EXPECT_NEAR(out[0], (3 * 1.0 + 5.0 + 2 * 2.0) / 6, 1e-6);
+  EXPECT_NEAR(out[1], -out[0], 1e-6);
+  EXPECT_NEAR(lse, std::log(6.0), 1e-6);
+}
+
+TEST(PhaseMessages, HugeScoresDoNotOverflow) {
+  float lse = 0;
+  const auto out = MergeOneRow({{1.0f, 500.0f}, {3.0f, 500.0f}, {7.0f, -500.0f}}, &lse);
+  EXPECT_NEAR(out[0], 2.0, 1e-6);
+  EXPECT_NEAR(lse, 500 + std::log(2.0), 1e-4);
+}
+
+TEST(PhaseMessages, PartsWithoutAllowedKeysDoNotCount) {
+  float lse = 0;
+  EXPECT_EQ(MergeOneRow({{0.0f, -kInfinity}, {4.0f, 1.5f}, {0.0f, -kInfinity}}, &lse),
+            (std::vector<float>{4.0f, -4.0f}));
+  EXPECT_EQ(lse, 1.5f);
+  EXPECT_EQ(MergeOneRow({{0.0f, -kInfinity}}, &lse), (std::vector<float>{0.0f, 0.0f}));
+  EXPECT_EQ(lse, -kInfinity);
+}
+
+TEST(PhaseMessages, ASingleSourceIsCopiedExactly) {
+  float lse = 0;
+  EXPECT_EQ(MergeOneRow({{0.1f, 0.3f}}, &lse), (std::vector<float>{0.1f, -0.1f}));
+  EXPECT_EQ(lse, 0.3f);
+}
+
+TEST(PhaseMessages, GradientsAddUpWhereRowsAreShared) {
+  Route route;
+  route.queries = {Rows(0, 1, 0, 1), Rows(0, 1, 0, 1)};
+  route.keys = {Rows(0, 2, 0, 0)};
+  route.query_rows = 2;
+  route.kv_rows = 2;
+  const auto reply = Counting(ReplyFloats(route, kSizes, true), 1);
+  std::vector<float> d_q(8, 0.0f), d_k(4, 0.5f), d_v(4, 0.0f);
+  HomeGradients gradients;
+  gradients.d_q_TNH = d_q.data();
+  gradients.d_k_TMH[0] = d_k.data();
+  gradients.d_v_TMH[0] = d_v.data();
+  AddGradients(route, kSizes, reply, gradients);
+  EXPECT_EQ(d_q, (std::vector<float>{0, 0, 0, 0, 6, 8, 10, 12}));
+  EXPECT_EQ(d_k, (std::vector<float>{9.5f, 10.5f, 11.5f, 12.5f}));
+  EXPECT_EQ(d_v, (std::vector<float>{13, 14, 15, 16}));
+}
+
+}  // namespace
+}  // namespace rally
