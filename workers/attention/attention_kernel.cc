@@ -39,10 +39,11 @@ Workspace MakeWorkspace() {
   return workspace;
 }
 
-// Query rows [row, row + rows) of one head of one task.
+// Query rows [row, row + rows) of some heads of one task that share a key/value head.
 struct ForwardUnit {
   int32_t task;
   int32_t head;
+  int32_t heads;
   int32_t row;
   int32_t rows;
 };
@@ -100,21 +101,39 @@ class CpuAttentionKernel final : public AttentionKernel {
     });
     forward_units_.clear();
     for (const int32_t t : order_) {
-      for (int32_t head = 0; head < shape.heads; ++head) CutHead(t, head, tasks[t].q_rows);
+      CutForwardTask(shape, t, tasks[t].q_rows);
     }
   }
 
-  // Full tiles from the end; the first rows of a task make up a shorter one, or share a full one in
-  // halves when little would be left.
-  void CutHead(int32_t task, int32_t head, int64_t q_rows) {
-    int32_t end = static_cast<int32_t>(q_rows);
-    while (end > 0) {
-      int32_t rows = std::min<int32_t>(end, kForwardRows);
-      const int32_t left = end - rows;
-      if (left > 0 && left <= kForwardRows / 3) rows = kForwardRows / 3 * 2;
-      forward_units_.push_back({task, head, end - rows, rows});
-      end -= rows;
+  // As many heads to a tile as leave each enough rows to fill it.
+  void CutForwardTask(const AttentionShape& shape, int32_t task, int64_t q_rows) {
+    constexpr int64_t kFullRows = 48;
+    const int32_t group = shape.heads / shape.kv_heads;
+    const int64_t wanted_rows = std::clamp<int64_t>(RoundRows(q_rows), kForwardRowStep, kFullRows);
+    const int32_t together =
+        static_cast<int32_t>(std::min<int64_t>(group, kForwardLanes / wanted_rows));
+    for (int32_t head = 0; head < shape.heads;) {
+      const int32_t heads = std::min(together, group - head % group);
+      CutHeads({.task = task, .head = head, .heads = heads}, q_rows);
+      head += heads;
     }
+  }
+
+  // Full tiles from the end; the first rows of a task make up a shorter one, or share a full one
+  // when little would be left.
+  void CutHeads(ForwardUnit unit, int64_t q_rows) {
+    const int64_t full = kForwardLanes / unit.heads / kForwardRowStep * kForwardRowStep;
+    for (int64_t end = q_rows; end > 0; end -= unit.rows) {
+      unit.rows = static_cast<int32_t>(std::min(end, full));
+      const int64_t left = end - unit.rows;
+      if (left > 0 && left <= full / 3) unit.rows = static_cast<int32_t>(RoundRows(full * 2 / 3));
+      unit.row = static_cast<int32_t>(end - unit.rows);
+      forward_units_.push_back(unit);
+    }
+  }
+
+  static int64_t RoundRows(int64_t rows) {
+    return (rows + kForwardRowStep - 1) / kForwardRowStep * kForwardRowStep;
   }
 
   void RunForward(const AttentionShape& shape, absl::Span<const VarlenTask> tasks,
@@ -135,6 +154,7 @@ class CpuAttentionKernel final : public AttentionKernel {
                     .kv_stride = shape.kv_heads * head_dim,
                     .keys = task.kv_rows,
                     .rows = unit.rows,
+                    .heads = unit.heads,
                     .head_dim = shape.head_dim,
                     .scale = Scale(shape),
                     .mask = {.diagonal = unit.row + task.q_position - task.kv_position,

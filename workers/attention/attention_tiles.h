@@ -13,8 +13,9 @@ namespace rally {
 
 inline constexpr int kMaxHeadDim = 256;
 
-// Most query rows of a forward tile.
-inline constexpr int kForwardRows = 96;
+// Most lanes of a forward tile: heads times rows, rows rounded up to kForwardRowStep.
+inline constexpr int kForwardLanes = 192;
+inline constexpr int kForwardRowStep = 16;
 // Most query rows, and most keys, of a backward tile.
 inline constexpr int kBackwardRows = 144;
 // Floats of one thread's workspace, enough for either direction.
@@ -27,11 +28,11 @@ struct TileMask {
   int64_t window = 0;    // At least 1; very large means plain causal.
 };
 
-// Query rows [0, rows) of one head against all its keys.
+// Query rows [0, rows) of some adjacent heads against all keys of the key/value head they share.
 struct ForwardTile {
-  const float* q;  // Query row 0; q, out: [rows, H] at q_stride, out is written.
+  const float* q;  // Query row 0, first head; q, out: [rows, heads, H] at q_stride, out is written.
   float* out;
-  float* lse;      // [rows] at lse_stride, written.
+  float* lse;      // [rows, heads] at lse_stride, written.
   const float* k;  // Key row 0; k, v: [keys, H] at kv_stride.
   const float* v;
   int64_t q_stride;
@@ -39,6 +40,7 @@ struct ForwardTile {
   int64_t kv_stride;
   int64_t keys;
   int32_t rows;
+  int32_t heads;
   int32_t head_dim;
   float scale;
   TileMask mask;

@@ -1,9 +1,10 @@
-// The forward tile: query rows of one head against all its keys, softmax on the way.
+// The forward tile: query rows of one or several heads against all their keys, softmax on the way.
 //
 // Queries lie in the lanes: scores are S^T [keys, queries] and outputs O^T [H, queries], so that
 // the row maximum, sum and rescaling are lane-wise, and only Q and O are transposed. A tile's rows
-// are cut into panels of C vectors; each block of keys passes over every panel while it is in the
-// cache. Scores are in units of log 2: the scale times log2(e) is folded into Q.
+// are cut into panels of C vectors, heads that share keys side by side; each block of keys is
+// brought together once and passes over every panel while it is in the cache. Scores are in units
+// of log 2: the scale times log2(e) is folded into Q.
 //
 // Included only by attention_tiles_*.cc (see vector_portable.h).
 #ifndef RALLY_WORKERS_ATTENTION_FORWARD_TILE_H_
@@ -108,6 +109,7 @@ struct OutputEpilogue {
 
 // Query rows side by side in the lanes, and their running softmax.
 struct ForwardPanel {
+  int32_t head;     // In the tile.
   int32_t row;      // First row in the tile.
   int32_t rows;     // Rows that exist; the lanes past them compute on zeros.
   int32_t vectors;  // C
@@ -120,7 +122,7 @@ struct ForwardPanel {
 template <class V>
 class ForwardTileRun {
   using Reg = typename V::Reg;
-  static constexpr int kMaxPanels = kForwardRows / V::kLanes;
+  static constexpr int kMaxPanels = kForwardLanes / V::kLanes;
   static constexpr int kMaxPanelRows = V::kMaxVectors * V::kLanes;
 
  public:
@@ -128,19 +130,11 @@ class ForwardTileRun {
     float* free = tile.workspace;
     scores_ = Take(&free, static_cast<int64_t>(BlockKeys()) * kMaxPanelRows);
     rescaling_ = Take(&free, kMaxPanelRows);
-    for (int32_t row = 0; row < tile.rows; ++panels_) {
-      const int32_t left = (tile.rows - row + V::kLanes - 1) / V::kLanes;
-      ForwardPanel& panel = panel_[panels_];
-      panel.vectors = PanelVectors<V>(left);
-      const int32_t lanes = panel.vectors * V::kLanes;
-      panel.row = row;
-      panel.rows = lanes < tile.rows - row ? lanes : tile.rows - row;
-      panel.q = Take(&free, static_cast<int64_t>(tile.head_dim) * lanes);
-      panel.out = Take(&free, static_cast<int64_t>(tile.head_dim) * lanes);
-      panel.max = Take(&free, lanes);
-      panel.sum = Take(&free, lanes);
-      Begin(panel);
-      row += panel.rows;
+    block_ = Take(&free, int64_t{2} * BlockKeys() * tile.head_dim);
+    for (int32_t head = 0; head < tile.heads; ++head) {
+      for (int32_t row = 0; row < tile.rows; ++panels_) {
+        row += AddPanel(head, row, &free, &panel_[panels_]);
+      }
     }
   }
 
@@ -152,6 +146,7 @@ class ForwardTileRun {
     end = end > tile_.keys ? tile_.keys : end;
     for (int64_t key = begin; key < end; key += BlockKeys()) {
       const int64_t block_end = key + BlockKeys() < end ? key + BlockKeys() : end;
+      LoadBlock(key, block_end);
       for (int p = 0; p < panels_; ++p) {
         const ForwardPanel& panel = panel_[p];
         if (panel.vectors == 1) Block<1>(panel, key, block_end);
@@ -175,9 +170,46 @@ class ForwardTileRun {
   // Scores, queries and outputs of a panel share the first-level cache.
   int32_t BlockKeys() const { return tile_.head_dim <= 64 ? 144 : 96; }
 
+  // Returns the panel's rows.
+  int32_t AddPanel(int32_t head, int32_t row, float** free, ForwardPanel* panel) {
+    const int32_t left = tile_.rows - row;
+    panel->head = head;
+    panel->row = row;
+    panel->vectors = PanelVectors<V>((left + V::kLanes - 1) / V::kLanes);
+    const int32_t lanes = panel->vectors * V::kLanes;
+    panel->rows = lanes < left ? lanes : left;
+    panel->q = Take(free, static_cast<int64_t>(tile_.head_dim) * lanes);
+    panel->out = Take(free, static_cast<int64_t>(tile_.head_dim) * lanes);
+    panel->max = Take(free, lanes);
+    panel->sum = Take(free, lanes);
+    Begin(*panel);
+    return panel->rows;
+  }
+
+  // Puts keys and values [begin, end) next to each other, unless they are or one panel reads them.
+  void LoadBlock(int64_t begin, int64_t end) {
+    k_ = tile_.k + begin * tile_.kv_stride;
+    v_ = tile_.v + begin * tile_.kv_stride;
+    block_stride_ = tile_.kv_stride;
+    if (panels_ == 1 || tile_.kv_stride == tile_.head_dim) return;
+    float* const k = block_;
+    float* const v = block_ + (end - begin) * tile_.head_dim;
+    for (int64_t row = 0; row < end - begin; ++row) {
+      const int64_t in = row * tile_.kv_stride;
+      const int64_t out = row * tile_.head_dim;
+      for (int32_t d = 0; d < tile_.head_dim; d += V::kLanes) {
+        V::Store(k + out + d, V::Load(k_ + in + d));
+        V::Store(v + out + d, V::Load(v_ + in + d));
+      }
+    }
+    k_ = k;
+    v_ = v;
+    block_stride_ = tile_.head_dim;
+  }
+
   void Begin(const ForwardPanel& panel) {
     const int32_t lanes = panel.vectors * V::kLanes;
-    const float* q = tile_.q + panel.row * tile_.q_stride;
+    const float* q = tile_.q + panel.row * tile_.q_stride + panel.head * tile_.head_dim;
     for (int32_t lane = 0; lane < lanes; lane += V::kLanes) {
       TransposeRows<V>(q + lane * tile_.q_stride, tile_.q_stride, panel.rows - lane, tile_.head_dim,
                        tile_.scale * kLog2E, panel.q + lane, lanes);
@@ -192,6 +224,7 @@ class ForwardTileRun {
   // Keys [begin, end) of the tile for one panel, less those that none of its rows may see.
   template <int C>
   void Block(const ForwardPanel& panel, int64_t begin, int64_t end) {
+    const int64_t loaded = begin;
     const int64_t first_diagonal = panel.row + tile_.mask.diagonal;
     const int64_t last_diagonal = first_diagonal + panel.rows - 1;
     const int64_t window = tile_.mask.window;
@@ -202,21 +235,21 @@ class ForwardTileRun {
     float old_max[C * V::kLanes];
     for (int i = 0; i < C * V::kLanes; ++i) old_max[i] = panel.max[i];
     if (masked) {
-      Scores<C, true>(panel, begin, end);
+      Scores<C, true>(panel, begin, end, begin - loaded);
     } else {
-      Scores<C, false>(panel, begin, end);
+      Scores<C, false>(panel, begin, end, begin - loaded);
     }
     Softmax<C>(panel, old_max, static_cast<int>(end - begin));
-    Product<V, C>(LeftOperand<true>{tile_.v + begin * tile_.kv_stride, tile_.kv_stride},
+    Product<V, C>(LeftOperand<true>{v_ + (begin - loaded) * block_stride_, block_stride_},
                   tile_.head_dim, RightOperand<V>{scores_, C * V::kLanes}, end - begin,
                   OutputEpilogue<V, C>{panel.out, rescaling_});
   }
 
   template <int C, bool kMasked>
-  void Scores(const ForwardPanel& panel, int64_t begin, int64_t end) {
+  void Scores(const ForwardPanel& panel, int64_t begin, int64_t end, int64_t skip) {
     Product<V, C>(
-        LeftOperand<false>{tile_.k + begin * tile_.kv_stride, tile_.kv_stride},
-        static_cast<int>(end - begin), RightOperand<V>{panel.q, C * V::kLanes}, tile_.head_dim,
+        LeftOperand<false>{k_ + skip * block_stride_, block_stride_}, static_cast<int>(end - begin),
+        RightOperand<V>{panel.q, C * V::kLanes}, tile_.head_dim,
         ScoreEpilogue<V, C, kMasked>{scores_, panel.max, begin - panel.row - tile_.mask.diagonal,
                                      tile_.mask.window});
   }
@@ -259,12 +292,12 @@ class ForwardTileRun {
     for (int32_t i = 0; i < panel.rows; ++i) {
       const float sum = panel.sum[i];
       inverse[i] = sum == 0.0f ? 0.0f : 1.0f / sum;
-      tile_.lse[(panel.row + i) * tile_.lse_stride] =
+      tile_.lse[(panel.row + i) * tile_.lse_stride + panel.head] =
           sum == 0.0f ? -__builtin_inff() : panel.max[i] * kLn2 + __builtin_logf(sum);
     }
     for (int32_t lane = 0; lane < panel.rows; lane += V::kLanes) {
       const int32_t left = panel.rows - lane;
-      float* out = tile_.out + (panel.row + lane) * tile_.q_stride;
+      float* out = tile_.out + (panel.row + lane) * tile_.q_stride + panel.head * tile_.head_dim;
       for (int32_t d = 0; d < tile_.head_dim; d += V::kLanes) {
         Reg square[V::kLanes];
 #pragma GCC unroll 16
@@ -290,6 +323,11 @@ class ForwardTileRun {
   int panels_ = 0;
   float* scores_ = nullptr;     // [keys of a block, C vectors]
   float* rescaling_ = nullptr;  // [C vectors]
+  float* block_ = nullptr;      // Two times [keys of a block, H]
+  // The current block of keys and values, and the floats between its rows.
+  const float* k_ = nullptr;
+  const float* v_ = nullptr;
+  int64_t block_stride_ = 0;
 };
 
 template <class V>
