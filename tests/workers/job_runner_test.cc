@@ -1,0 +1,260 @@
+// One member led through a job by a scripted coordinator: the real session, runner, trainer and
+// attention server, a job of one rank.
+#include "workers/job_runner.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <absl/strings/str_cat.h>
+#include <absl/time/clock.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "common/dataset_writer.h"
+#include "proto/convert.h"
+#include "tests/common/temp_directory.h"
+#include "tests/model/plan_fixture.h"
+#include "workers/attention/attention_kernel.h"
+
+namespace rally {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr absl::Duration kPatience = absl::Seconds(30);
+constexpr int64_t kSteps = 3;
+
+class JobRunnerTest : public ::testing::Test {
+ protected:
+  JobRunnerTest() {
+    corpus_.lengths = {60, 30, 45, 64, 20, 50};
+    spec_ = testing::TinyJob();
+    spec_.training.steps = kSteps;
+    spec_.data.path = directory_.path("data");
+    spec_.checkpoint.directory = directory_.path("checkpoints");
+    WriteDataset();
+    kernel_ = *MakeCpuAttentionKernel({.threads = 1});
+    resources_.kernel = kernel_.get();
+    resources_.pool = &pool_;
+    resources_.threads = 1;
+    resources_.advertise_host = "127.0.0.1";
+    resources_.phase_timeout = kPatience;
+    StartRunner();
+  }
+
+  void StartRunner() {
+    runner_ = std::make_unique<JobRunner>(v1::MEMBER_ROLE_MODEL, resources_, &outbox_);
+  }
+
+  void WriteDataset() {
+    DatasetInfo info;
+    info.vocabulary = corpus_.vocabulary;
+    info.tokenizer = "bytes";
+    auto writer = DatasetWriter::Create(spec_.data.path, info);
+    ASSERT_TRUE(writer.ok()) << writer.status();
+    for (size_t source = 0; source < corpus_.lengths.size(); ++source) {
+      std::vector<int32_t> tokens(corpus_.lengths[source] - 1);
+      for (size_t i = 0; i < tokens.size(); ++i) {
+        tokens[i] = corpus_.TokenAt(static_cast<int64_t>(source), static_cast<int64_t>(i));
+      }
+      ASSERT_TRUE((*writer)->Add(tokens).ok());
+    }
+    ASSERT_TRUE((*writer)->Finish().ok());
+  }
+
+  v1::JobEpoch Epoch(uint32_t epoch) const {
+    v1::JobEpoch result;
+    result.set_job_id("job");
+    result.set_epoch(epoch);
+    return result;
+  }
+
+  void Prepare(uint32_t epoch) {
+    v1::CoordinatorMessage message;
+    *message.mutable_prepare()->mutable_job() = Epoch(epoch);
+    *message.mutable_prepare()->mutable_spec() = ToProto(spec_);
+    message.mutable_prepare()->set_ranks(1);
+    runner_->Handle(message);
+  }
+  void Connect(uint32_t epoch, const v1::Prepared& prepared) {
+    v1::CoordinatorMessage message;
+    *message.mutable_connect()->mutable_job() = Epoch(epoch);
+    message.mutable_connect()->add_transport_addresses(prepared.transport_address());
+    runner_->Handle(message);
+  }
+  DataPosition SendPlan(uint32_t epoch, int64_t round, int64_t step, const DataPosition& position) {
+    std::shared_ptr<Plan> plan = testing::MakePlan(spec_, corpus_, step, position);
+    plan->round = round;
+    v1::CoordinatorMessage message;
+    *message.mutable_plan()->mutable_job() = Epoch(epoch);
+    *message.mutable_plan()->mutable_plan() = ToProto(*plan);
+    runner_->Handle(message);
+    return plan->next_position;
+  }
+  void Commit(uint32_t epoch, int64_t round, bool checkpoint) {
+    v1::CoordinatorMessage message;
+    *message.mutable_commit()->mutable_job() = Epoch(epoch);
+    message.mutable_commit()->set_round(round);
+    message.mutable_commit()->set_checkpoint(checkpoint);
+    runner_->Handle(message);
+  }
+  void Release(uint32_t epoch, bool abort) {
+    v1::CoordinatorMessage message;
+    *message.mutable_release()->mutable_job() = Epoch(epoch);
+    message.mutable_release()->set_abort(abort);
+    message.mutable_release()->set_reason("the test says so");
+    runner_->Handle(message);
+  }
+
+  v1::MemberMessage Answer() {
+    return outbox_.Take(absl::Now() + kPatience).value_or(v1::MemberMessage());
+  }
+
+  // From Prepare to Ready; the step at which training stands.
+  int64_t BringUp(uint32_t epoch) {
+    Prepare(epoch);
+    const v1::MemberMessage prepared = Answer();
+    EXPECT_TRUE(prepared.has_prepared()) << prepared.DebugString();
+    Connect(epoch, prepared.prepared());
+    const v1::MemberMessage ready = Answer();
+    EXPECT_TRUE(ready.has_ready()) << ready.DebugString();
+    return ready.ready().step();
+  }
+
+  // Rounds from `step + 1` to the last; the weights' checksum.
+  std::string TrainFrom(uint32_t epoch, int64_t step, DataPosition position) {
+    std::string checksum;
+    for (int64_t round = 0; step + round < kSteps; ++round) {
+      position = SendPlan(epoch, round, step + round + 1, position);
+      const v1::MemberMessage done = Answer();
+      EXPECT_EQ(done.round_done().round(), round) << done.DebugString();
+      EXPECT_GT(done.round_done().loss(), 0.0);
+      EXPECT_GT(done.round_done().attention_pairs(), 0);
+      Commit(epoch, round, /*checkpoint=*/false);
+      const v1::MemberMessage committed = Answer();
+      EXPECT_EQ(committed.committed().step(), step + round + 1) << committed.DebugString();
+      checksum = committed.committed().weights_checksum();
+      EXPECT_EQ(checksum.empty(), step + round + 1 < kSteps);
+    }
+    return checksum;
+  }
+
+  TempDirectory directory_;
+  testing::Corpus corpus_;
+  JobSpec spec_;
+  BufferPool pool_;
+  std::unique_ptr<AttentionKernel> kernel_;
+  MemberResources resources_;
+  Outbox outbox_;  // Log lines are not forwarded to it here.
+  std::unique_ptr<JobRunner> runner_;
+};
+
+TEST_F(JobRunnerTest, RunsAJobFromPrepareToReleased) {
+  EXPECT_EQ(BringUp(1), 0);
+  EXPECT_TRUE(runner_->held().has_value());
+  EXPECT_FALSE(TrainFrom(1, 0, {}).empty());
+  Release(1, /*abort=*/false);
+  EXPECT_EQ(Answer().released().job().job_id(), "job");
+  EXPECT_TRUE(runner_->AwaitIdle(absl::Now() + kPatience));
+}
+
+TEST_F(JobRunnerTest, AnotherEpochContinuesFromTheCheckpointBitForBit) {
+  EXPECT_EQ(BringUp(1), 0);
+  const std::string whole = TrainFrom(1, 0, {});
+  Release(1, false);
+  EXPECT_TRUE(Answer().has_released());
+
+  spec_.checkpoint.directory = directory_.path("other-checkpoints");
+  EXPECT_EQ(BringUp(2), 0);
+  const DataPosition after_one = SendPlan(2, 0, 1, {});
+  EXPECT_TRUE(Answer().has_round_done());
+  Commit(2, 0, /*checkpoint=*/true);
+  EXPECT_THAT(Answer().committed().checkpoint(), HasSubstr("step-00000001"));
+  Release(2, true);
+  EXPECT_TRUE(Answer().has_released());
+
+  EXPECT_EQ(BringUp(3), 1);
+  EXPECT_EQ(TrainFrom(3, 1, after_one), whole);
+}
+
+TEST_F(JobRunnerTest, APlanAheadWaitsForTheCommit) {
+  EXPECT_EQ(BringUp(1), 0);
+  const DataPosition second = SendPlan(1, 0, 1, {});
+  SendPlan(1, 1, 2, second);
+  EXPECT_EQ(Answer().round_done().round(), 0);
+  Commit(1, 5, false);  // Of no round that is awaited.
+  Commit(1, 0, false);
+  EXPECT_EQ(Answer().committed().round(), 0);
+  EXPECT_EQ(Answer().round_done().round(), 1);
+}
+
+TEST_F(JobRunnerTest, DropsMessagesOfOtherEpochsAndAnswersEveryRelease) {
+  EXPECT_EQ(BringUp(2), 0);
+  SendPlan(1, 0, 1, {});
+  Commit(1, 0, false);
+  Release(1, true);
+  const v1::MemberMessage stale = Answer();
+  EXPECT_EQ(stale.released().job().epoch(), 1);
+  EXPECT_EQ(runner_->held()->epoch(), 2);
+  SendPlan(2, 0, 1, {});
+  EXPECT_EQ(Answer().round_done().job().epoch(), 2);
+}
+
+TEST_F(JobRunnerTest, ANewerEpochTakesOver) {
+  EXPECT_EQ(BringUp(1), 0);
+  SendPlan(1, 0, 1, {});
+  EXPECT_TRUE(Answer().has_round_done());
+  EXPECT_EQ(BringUp(2), 0);
+  EXPECT_EQ(runner_->held()->epoch(), 2);
+}
+
+TEST_F(JobRunnerTest, ReportsWhatIsWrongWithTheDataAndWaitsForItsRelease) {
+  spec_.data.path = directory_.path("nothing-here");
+  Prepare(1);
+  const v1::MemberMessage failed = Answer();
+  ASSERT_TRUE(failed.has_failed()) << failed.DebugString();
+  EXPECT_EQ(failed.failed().code(), static_cast<int>(absl::StatusCode::kNotFound));
+  EXPECT_THAT(failed.failed().message(), HasSubstr("data.path"));
+  EXPECT_TRUE(runner_->held().has_value());
+  Release(1, true);
+  EXPECT_TRUE(Answer().has_released());
+  EXPECT_FALSE(runner_->held().has_value());
+}
+
+TEST_F(JobRunnerTest, RefusesABadPlanAsTheCoordinatorsDefect) {
+  EXPECT_EQ(BringUp(1), 0);
+  std::shared_ptr<Plan> plan = testing::MakePlan(spec_, corpus_, 1, {});
+  plan->round = 0;
+  plan->micro_batches[0].tasks[0].pop_back();
+  v1::CoordinatorMessage message;
+  *message.mutable_plan()->mutable_job() = Epoch(1);
+  *message.mutable_plan()->mutable_plan() = ToProto(*plan);
+  runner_->Handle(message);
+  const v1::MemberMessage failed = Answer();
+  ASSERT_TRUE(failed.has_failed()) << failed.DebugString();
+  EXPECT_EQ(failed.failed().code(), static_cast<int>(absl::StatusCode::kInternal));
+}
+
+TEST_F(JobRunnerTest, RefusesADirectoryOfAnotherJobsCheckpoints) {
+  EXPECT_EQ(BringUp(1), 0);
+  SendPlan(1, 0, 1, {});
+  EXPECT_TRUE(Answer().has_round_done());
+  Commit(1, 0, /*checkpoint=*/true);
+  EXPECT_TRUE(Answer().has_committed());
+  Release(1, false);
+  EXPECT_TRUE(Answer().has_released());
+  Prepare(1);
+  const v1::MemberMessage failed = Answer();
+  ASSERT_TRUE(failed.has_failed()) << failed.DebugString();
+  EXPECT_EQ(failed.failed().code(), static_cast<int>(absl::StatusCode::kFailedPrecondition));
+}
+
+TEST_F(JobRunnerTest, StopEndsAJobThatIsHeld) {
+  EXPECT_EQ(BringUp(1), 0);
+  SendPlan(1, 0, 1, {});
+  EXPECT_TRUE(runner_->Stop(absl::CancelledError("enough"), absl::Now() + kPatience));
+}
+
+}  // namespace
+}  // namespace rally

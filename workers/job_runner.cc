@@ -1,0 +1,275 @@
+#include "workers/job_runner.h"
+
+#include <string>
+#include <utility>
+
+#include <absl/strings/str_cat.h>
+#include <absl/time/clock.h>
+
+#include "common/log.h"
+#include "common/status_macros.h"
+#include "workers/wire_text.h"
+
+namespace rally {
+namespace {
+
+// The coordinator has at most a handful of messages under way to a member.
+constexpr size_t kMostCommands = 256;
+constexpr size_t kLongestReason = 8192;  // Bytes.
+
+const v1::JobEpoch& EpochOf(const v1::CoordinatorMessage& message) {
+  switch (message.message_case()) {
+    case v1::CoordinatorMessage::kPrepare:
+      return message.prepare().job();
+    case v1::CoordinatorMessage::kConnect:
+      return message.connect().job();
+    case v1::CoordinatorMessage::kPlan:
+      return message.plan().job();
+    case v1::CoordinatorMessage::kCommit:
+      return message.commit().job();
+    default:
+      return message.release().job();
+  }
+}
+
+bool SameEpoch(const v1::JobEpoch& a, const v1::JobEpoch& b) {
+  return a.job_id() == b.job_id() && a.epoch() == b.epoch();
+}
+
+std::string Name(const v1::JobEpoch& epoch) {
+  return absl::StrCat("job ", epoch.job_id(), ", epoch ", epoch.epoch());
+}
+
+}  // namespace
+
+JobRunner::JobRunner(v1::MemberRole role, const MemberResources& resources, Outbox* outbox)
+    : role_(role),
+      resources_(resources),
+      outbox_(*outbox),
+      commands_(kMostCommands),
+      thread_([this] { Run(); }) {}
+
+JobRunner::~JobRunner() { Stop(absl::CancelledError("the member stops"), absl::InfiniteFuture()); }
+
+void JobRunner::Handle(const v1::CoordinatorMessage& message) {
+  switch (message.message_case()) {
+    case v1::CoordinatorMessage::kPrepare:
+      return TakeHold(message);
+    case v1::CoordinatorMessage::kRelease:
+      return BeginRelease(message);
+    case v1::CoordinatorMessage::kConnect:
+    case v1::CoordinatorMessage::kPlan:
+    case v1::CoordinatorMessage::kCommit:
+      if (const std::optional<Held> held = Current(EpochOf(message))) Enqueue(message, *held);
+      return;
+    default:
+      return;  // Welcome is the session's; what a newer coordinator may say is ignored.
+  }
+}
+
+std::optional<JobRunner::Held> JobRunner::Current(const v1::JobEpoch& epoch) const {
+  absl::MutexLock lock(&mutex_);
+  if (held_.has_value() && SameEpoch(held_->epoch, epoch)) return held_;
+  return std::nullopt;
+}
+
+void JobRunner::Enqueue(const v1::CoordinatorMessage& message, const Held& held) {
+  if (commands_.Push({message, held.abort}, absl::Now()) || commands_.closed()) return;
+  held.abort->Abort(absl::ResourceExhaustedError("the coordinator does not wait for answers"));
+}
+
+void JobRunner::TakeHold(const v1::CoordinatorMessage& message) {
+  const v1::JobEpoch& epoch = message.prepare().job();
+  if (Current(epoch).has_value()) return;  // A repeat.
+  const Held held = {epoch, std::make_shared<AbortSwitch>()};
+  {
+    absl::MutexLock lock(&mutex_);
+    if (held_.has_value()) {
+      held_->abort->Abort(absl::CancelledError(absl::StrCat(Name(epoch), " takes over")));
+    }
+    held_ = held;
+    outbox_.SetJob(epoch);
+  }
+  Enqueue(message, held);
+}
+
+void JobRunner::BeginRelease(const v1::CoordinatorMessage& message) {
+  const v1::Release& release = message.release();
+  const std::optional<Held> held = Current(release.job());
+  if (!held.has_value()) {
+    v1::MemberMessage answer;
+    *answer.mutable_released()->mutable_job() = release.job();
+    return Say(std::move(answer));
+  }
+  if (release.abort()) {
+    held->abort->Abort(absl::CancelledError(absl::StrCat("released: ", release.reason())));
+  }
+  Enqueue(message, *held);
+}
+
+std::optional<v1::JobEpoch> JobRunner::held() const {
+  absl::MutexLock lock(&mutex_);
+  if (!held_.has_value()) return std::nullopt;
+  return held_->epoch;
+}
+
+bool JobRunner::AwaitIdle(absl::Time deadline) const {
+  absl::MutexLock lock(&mutex_);
+  const auto idle = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !held_.has_value(); };
+  return mutex_.AwaitWithDeadline(absl::Condition(&idle), deadline);
+}
+
+bool JobRunner::Stop(const absl::Status& reason, absl::Time deadline) {
+  if (!thread_.joinable()) return true;
+  commands_.Close();
+  {
+    absl::MutexLock lock(&mutex_);
+    if (held_.has_value()) held_->abort->Abort(reason);
+    if (!mutex_.AwaitWithDeadline(absl::Condition(&finished_), deadline)) return false;
+  }
+  thread_.join();
+  return true;
+}
+
+void JobRunner::Run() {
+  constexpr absl::Duration kLongestWait = absl::Hours(1);
+  while (true) {
+    const std::optional<Command> command = commands_.Pop(absl::Now() + kLongestWait);
+    if (command.has_value()) {
+      Execute(*command);
+    } else if (commands_.closed()) {
+      break;
+    }
+  }
+  DropMember();
+  absl::MutexLock lock(&mutex_);
+  finished_ = true;
+}
+
+void JobRunner::Execute(const Command& command) {
+  const v1::CoordinatorMessage& message = command.message;
+  if (message.has_release()) return LetGo(message.release().job());
+  if (message.has_prepare()) {
+    DropMember();  // What a newer epoch has superseded.
+    epoch_ = message.prepare().job();
+    abort_ = command.abort;
+  }
+  // An epoch that was stopped or has failed waits for its Release.
+  if (abort_ != command.abort || !abort_->status().ok() || member_failed_) return;
+  absl::Status status;
+  if (message.has_prepare()) {
+    status = Begin(message.prepare());
+  } else if (member_ == nullptr) {
+    return;
+  } else if (message.has_connect()) {
+    v1::MemberMessage answer;
+    absl::StatusOr<v1::Ready> ready = member_->Connect(message.connect());
+    if (!ready.ok()) return Fail(ready.status());
+    *answer.mutable_ready() = *std::move(ready);
+    Say(std::move(answer));
+  } else if (message.has_plan()) {
+    plans_.push_back(message.plan().plan());
+  } else if (message.has_commit()) {
+    status = Commit(message.commit());
+  }
+  if (status.ok()) status = RunReadyPlans();
+  if (!status.ok()) Fail(status);
+}
+
+absl::Status JobRunner::Begin(const v1::Prepare& prepare) {
+  RALLY_ASSIGN_OR_RETURN(JobAssignment assignment, ReadAssignment(prepare, role_));
+  RALLY_LOG_INFO("{}: rank {} of {}", Name(epoch_), prepare.rank(), prepare.ranks());
+  member_ = role_ == v1::MEMBER_ROLE_MODEL
+                ? MakeModelMember(resources_, std::move(assignment), abort_.get())
+                : MakeAttentionMember(resources_, std::move(assignment), abort_.get());
+  RALLY_ASSIGN_OR_RETURN(v1::Prepared prepared, member_->Prepare());
+  v1::MemberMessage answer;
+  *answer.mutable_prepared() = std::move(prepared);
+  Say(std::move(answer));
+  return absl::OkStatus();
+}
+
+absl::Status JobRunner::RunReadyPlans() {
+  while (!awaited_commit_.has_value() && !plans_.empty() && abort_->status().ok()) {
+    RALLY_ASSIGN_OR_RETURN(v1::RoundDone done, member_->RunRound(plans_.front()));
+    plans_.pop_front();
+    if (member_->AwaitsCommit()) awaited_commit_ = done.round();
+    v1::MemberMessage answer;
+    *answer.mutable_round_done() = std::move(done);
+    Say(std::move(answer));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status JobRunner::Commit(const v1::Commit& commit) {
+  if (awaited_commit_ != commit.round()) return absl::OkStatus();  // Of an earlier round.
+  RALLY_ASSIGN_OR_RETURN(v1::Committed committed, member_->Commit(commit.checkpoint()));
+  awaited_commit_.reset();
+  committed.set_round(commit.round());
+  v1::MemberMessage answer;
+  *answer.mutable_committed() = std::move(committed);
+  Say(std::move(answer));
+  return absl::OkStatus();
+}
+
+// Reports the first error of an epoch. Errors that follow from stopping it are none.
+void JobRunner::Fail(const absl::Status& status) {
+  if (!abort_->status().ok()) return;
+  RALLY_LOG_ERROR("{}: {}: {}", Name(epoch_), absl::StatusCodeToString(status.code()),
+                  std::string(status.message()));
+  v1::MemberMessage message;
+  message.mutable_failed()->set_code(static_cast<int32_t>(status.code()));
+  message.mutable_failed()->set_message(WireText(status.message(), kLongestReason));
+  Say(std::move(message));
+  plans_.clear();
+  // Keeps this member from doing more. What other members wait for stays open until the Release, so
+  // that they do not report this failure's consequences before it is dealt with.
+  member_failed_ = true;
+}
+
+void JobRunner::DropMember() {
+  member_.reset();
+  plans_.clear();
+  awaited_commit_.reset();
+  member_failed_ = false;
+}
+
+void JobRunner::LetGo(const v1::JobEpoch& epoch) {
+  if (SameEpoch(epoch, epoch_)) {
+    DropMember();
+    RALLY_LOG_INFO("{}: released", Name(epoch_));
+  }
+  v1::MemberMessage message;
+  *message.mutable_released()->mutable_job() = epoch;
+  Say(std::move(message));
+  absl::MutexLock lock(&mutex_);
+  if (!held_.has_value() || !SameEpoch(held_->epoch, epoch)) return;
+  held_.reset();
+  outbox_.SetJob(std::nullopt);
+}
+
+// Puts the epoch that the thread works on into the message, if it has a place for one.
+void JobRunner::Say(v1::MemberMessage message) {
+  switch (message.message_case()) {
+    case v1::MemberMessage::kPrepared:
+      *message.mutable_prepared()->mutable_job() = epoch_;
+      break;
+    case v1::MemberMessage::kReady:
+      *message.mutable_ready()->mutable_job() = epoch_;
+      break;
+    case v1::MemberMessage::kRoundDone:
+      *message.mutable_round_done()->mutable_job() = epoch_;
+      break;
+    case v1::MemberMessage::kCommitted:
+      *message.mutable_committed()->mutable_job() = epoch_;
+      break;
+    case v1::MemberMessage::kFailed:
+      *message.mutable_failed()->mutable_job() = epoch_;
+      break;
+    default:
+      break;  // Released names its own.
+  }
+  if (!outbox_.Put(std::move(message))) RALLY_LOG_WARN("the outbox is full or closed");
+}
+
+}  // namespace rally
