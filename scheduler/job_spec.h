@@ -20,13 +20,13 @@
 namespace rally {
 
 struct DataSpec {
-  std::string path;                   // Dataset directory made by `rally data prepare`. Required.
-  bool shuffle = true;                // Visit documents in an order shuffled by `seed`.
+  std::string path;     // Dataset directory made by `rally data prepare`. Required.
+  bool shuffle = true;  // Visit documents in an order shuffled by `seed`.
   uint64_t seed = 1;
   double validation_fraction = 0.05;  // Of documents, held out by hash of their index. [0, 0.5]
 };
 
-struct OptimizerSpec {             // AdamW
+struct OptimizerSpec {              // AdamW
   double learning_rate = 1e-3;      // Peak, > 0
   double min_learning_rate = 1e-4;  // At the end of the cosine, [0, learning_rate]
   int64_t warmup_steps = 20;        // Linear from 0, >= 0
