@@ -32,45 +32,54 @@ std::vector<std::string> WordsOf(const CommandTree& command) {
   return words;
 }
 
-std::string BashScript(const CommandTree& root) {
+// A function of bash and zsh that sets `choices` to what may follow a command, and fails when there
+// is no such command.
+std::string ChoicesFunction(const CommandTree& root) {
   std::string cases;
   VisitCommands(root.name, root, [&](const std::string& path, const CommandTree& command) {
-    absl::StrAppend(&cases, "    '", path, "') words='", absl::StrJoin(WordsOf(command), " "),
+    absl::StrAppend(&cases, "    '", path, "') choices='", absl::StrJoin(WordsOf(command), " "),
                     "' ;;\n");
   });
-  return absl::StrCat(
-      "# bash completion for rally: source <(rally completion bash)\n"
-      "_rally() {\n"
-      "  local path=rally next word words=''\n"
-      "  for word in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n"
-      "    case \"$word\" in\n"
-      "      -*) continue ;;\n"
-      "    esac\n"
-      "    next=\"$path $word\"\n"
-      "    _rally_words \"$next\" && path=\"$next\"\n"
-      "  done\n"
-      "  _rally_words \"$path\"\n"
-      "  COMPREPLY=($(compgen -W \"$words\" -- \"${COMP_WORDS[COMP_CWORD]}\"))\n"
-      "}\n"
-      "# Sets `words` to what may follow a command; fails when there is no such command.\n"
-      "_rally_words() {\n"
-      "  case \"$1\" in\n",
-      cases,
-      "    *) return 1 ;;\n"
-      "  esac\n"
-      "}\n"
-      "complete -o default -F _rally rally\n");
+  return absl::StrCat("_rally_choices() {\n  case \"$1\" in\n", cases,
+                      "    *) return 1 ;;\n  esac\n}\n");
 }
 
-// zsh runs the bash function through its own compatibility layer.
+// The body of a completer: finds the command among the words before the one to complete, given as
+// an expression of the shell, then its choices.
+std::string FindChoices(absl::string_view words_before) {
+  return absl::StrCat(
+      "  local command=rally word choices=''\n"
+      "  for word in ",
+      words_before,
+      "; do\n"
+      "    if _rally_choices \"$command $word\"; then command=\"$command $word\"; fi\n"
+      "  done\n"
+      "  _rally_choices \"$command\"\n");
+}
+
+std::string BashScript(const CommandTree& root) {
+  return absl::StrCat("# bash completion for rally: source <(rally completion bash)\n",
+                      ChoicesFunction(root), "_rally() {\n",
+                      FindChoices("\"${COMP_WORDS[@]:1:COMP_CWORD-1}\""),
+                      "  COMPREPLY=($(compgen -W \"$choices\" -- \"${COMP_WORDS[COMP_CWORD]}\"))\n"
+                      "}\n"
+                      "complete -o default -F _rally rally\n");
+}
+
 std::string ZshScript(const CommandTree& root) {
-  return absl::StrCat("#compdef rally\n",
-                      "# zsh completion for rally: source <(rally completion zsh)\n",
-                      "autoload -U +X bashcompinit && bashcompinit\n", BashScript(root));
+  return absl::StrCat(
+      "#compdef rally\n", "# zsh completion for rally: source <(rally completion zsh)\n",
+      ChoicesFunction(root), "_rally() {\n", FindChoices("\"${(@)words[2,CURRENT-1]}\""),
+      "  compadd -- ${=choices}\n"
+      "  _files\n"
+      "}\n"
+      "compdef _rally rally\n");
 }
 
 std::string FishScript(const CommandTree& root) {
-  std::string script = "# fish completion for rally: rally completion fish | source\n";
+  std::string script =
+      "# fish completion for rally: rally completion fish | source\n"
+      "complete -c rally -n __fish_use_subcommand -f\n";
   VisitCommands(root.name, root, [&](const std::string& path, const CommandTree& command) {
     std::string condition = "__fish_use_subcommand";
     if (path != root.name) {

@@ -77,6 +77,11 @@ absl::Status JobClient::FromGrpc(const grpc::Status& status) const {
   if (status.error_code() == grpc::StatusCode::UNAVAILABLE) {
     return Unreachable(status.error_message());
   }
+  if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED) {
+    return absl::UnavailableError(absl::StrCat("what answers at ", address_,
+                                               " is no coordinator of this version (",
+                                               status.error_message(), ")"));
+  }
   return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
 }
 

@@ -226,7 +226,7 @@ TEST_F(CommandLineTest, PreparesAndMeasuresADataset) {
 
 TEST_F(CommandLineTest, PrintsCompletionsAndVersion) {
   EXPECT_EQ(Rally({"completion", "bash"}), 0);
-  EXPECT_THAT(out(), HasSubstr("'rally data prepare') words="));
+  EXPECT_THAT(out(), HasSubstr("'rally data prepare') choices="));
   EXPECT_EQ(Rally({"version"}), 0);
   EXPECT_THAT(out(), StartsWith("rally "));
   EXPECT_EQ(Rally({"version", "--json"}), 0);
