@@ -141,13 +141,15 @@ class Service final : public Coordinator {
     if (action.event.has_validation()) {
       metrics_.RecordValidation(action.job_id, action.event.validation());
     }
-    if (action.event.has_status()) {
-      RALLY_LOG_INFO("job {}: {}", action.job_id, v1::JobPhase_Name(action.event.status().phase()));
-    }
     feed_.Notify(action.job_id);
   }
   void Do(PersistJob& action) {
     const std::string job_id = action.job.job_id();
+    const std::shared_ptr<const v1::Job> previous = board_.Get(job_id);
+    const v1::JobPhase phase = action.job.status().phase();
+    if (previous == nullptr || previous->status().phase() != phase) {
+      RALLY_LOG_INFO("job {}: {}", job_id, v1::JobPhase_Name(phase));
+    }
     board_.Publish(std::move(action.job));
     feed_.Notify(job_id);
   }

@@ -1,0 +1,214 @@
+#include <functional>
+#include <limits>
+#include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "proto/convert.h"
+
+namespace rally {
+namespace {
+
+using testing::HasSubstr;
+using testing::StartsWith;
+
+v1::JobSpec Minimal() {
+  v1::JobSpec message;
+  message.mutable_data()->set_path("data");
+  return message;
+}
+
+TEST(ConvertSpecTest, AbsentFieldsTakeTheDefaults) {
+  const absl::StatusOr<JobSpec> spec = FromProto(Minimal());
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  JobSpec defaults;
+  defaults.data.path = "data";
+  EXPECT_EQ(ToProto(*spec).SerializeAsString(), ToProto(defaults).SerializeAsString());
+}
+
+TEST(ConvertSpecTest, DefaultsThatFollowOtherFields) {
+  v1::JobSpec message = Minimal();
+  message.mutable_batch()->set_chunk_tokens(64);
+  message.mutable_optimizer()->set_learning_rate(5e-5);
+  const absl::StatusOr<JobSpec> spec = FromProto(message);
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  EXPECT_EQ(spec->batch.max_document_tokens, 64);
+  EXPECT_EQ(spec->optimizer.min_learning_rate, 5e-5);
+}
+
+// Sets every scalar below `message` that can be set to something of its own.
+TEST(ConvertSpecTest, EveryFieldSurvivesTheRoundTrip) {
+  v1::JobSpec message;
+  v1::ModelSpec* model = message.mutable_model();
+  model->set_layers(3);
+  model->set_hidden_size(96);
+  model->set_feed_forward_size(200);
+  model->set_heads(6);
+  model->set_kv_heads(3);
+  model->set_head_dim(32);
+  model->set_vocabulary(1000);
+  model->set_tie_embeddings(true);
+  model->set_rope_theta(5000.0);
+  model->set_rms_norm_epsilon(1e-6);
+  model->set_sliding_window(128);
+  message.mutable_data()->set_path("somewhere");
+  message.mutable_data()->set_shuffle(false);
+  message.mutable_data()->set_seed(7);
+  message.mutable_data()->set_validation_fraction(0.25);
+  message.mutable_batch()->set_chunk_tokens(512);
+  message.mutable_batch()->set_chunks(8);
+  message.mutable_batch()->set_max_document_tokens(1024);
+  v1::OptimizerSpec* optimizer = message.mutable_optimizer();
+  optimizer->set_learning_rate(0.01);
+  optimizer->set_min_learning_rate(0.001);
+  optimizer->set_warmup_steps(5);
+  optimizer->set_beta1(0.8);
+  optimizer->set_beta2(0.99);
+  optimizer->set_epsilon(1e-7);
+  optimizer->set_weight_decay(0.2);
+  optimizer->set_gradient_clip(2.0);
+  message.mutable_training()->set_steps(50);
+  message.mutable_training()->set_seed(9);
+  message.mutable_training()->set_compute_type(v1::COMPUTE_TYPE_BFLOAT16);
+  message.mutable_training()->set_ping_pong(false);
+  message.set_workers(4);
+  message.mutable_attention()->set_dedicated(2);
+  message.mutable_attention()->set_in_place(true);
+  message.mutable_attention()->set_tolerance(0.1);
+  message.mutable_validation()->set_every(10);
+  message.mutable_validation()->set_chunks(4);
+  message.mutable_checkpoint()->set_directory("checkpoints");
+  message.mutable_checkpoint()->set_every(10);
+  message.mutable_checkpoint()->set_keep(2);
+  message.mutable_checkpoint()->set_resume(true);
+  message.set_priority(-5);
+  message.set_max_restarts(1);
+  const absl::StatusOr<JobSpec> spec = FromProto(message);
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  EXPECT_EQ(ToProto(*spec).ShortDebugString(), message.ShortDebugString());
+}
+
+struct RangeCase {
+  std::string field;
+  std::string value;
+  std::string range;
+  std::function<void(v1::JobSpec*)> spoil;
+};
+
+class ConvertSpecRangeTest : public testing::TestWithParam<RangeCase> {};
+
+TEST_P(ConvertSpecRangeTest, TheErrorNamesFieldValueAndRange) {
+  v1::JobSpec message = Minimal();
+  GetParam().spoil(&message);
+  const absl::Status status = FromProto(message).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  const std::string text(status.message());
+  EXPECT_THAT(text, StartsWith(GetParam().field + ": "));
+  EXPECT_THAT(text, HasSubstr(GetParam().value));
+  EXPECT_THAT(text, HasSubstr(GetParam().range));
+}
+
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+#define RALLY_SPOIL(statement) [](v1::JobSpec* s) { s->statement; }
+
+INSTANTIATE_TEST_SUITE_P(
+    Ranges, ConvertSpecRangeTest,
+    testing::Values(
+        RangeCase{"model.layers", "0", "[1, 1024]", RALLY_SPOIL(mutable_model()->set_layers(0))},
+        RangeCase{"model.hidden_size", "7", "[8, 65536]",
+                  RALLY_SPOIL(mutable_model()->set_hidden_size(7))},
+        RangeCase{"model.feed_forward_size", "262145", "[8, 262144]",
+                  RALLY_SPOIL(mutable_model()->set_feed_forward_size(262145))},
+        RangeCase{"model.heads", "513", "[1, 512]", RALLY_SPOIL(mutable_model()->set_heads(513))},
+        RangeCase{"model.kv_heads", "5", "[1, 4]", RALLY_SPOIL(mutable_model()->set_kv_heads(5))},
+        RangeCase{"model.kv_heads", "3", "model.heads, which is 4",
+                  RALLY_SPOIL(mutable_model()->set_kv_heads(3))},
+        RangeCase{"model.head_dim", "48", "{32, 64, 96, 128, 192, 256}",
+                  RALLY_SPOIL(mutable_model()->set_head_dim(48))},
+        RangeCase{"model.vocabulary", "1000001", "1000000]",
+                  RALLY_SPOIL(mutable_model()->set_vocabulary(1000001))},
+        RangeCase{"model.rope_theta", "0", "(0, 1e+09]",
+                  RALLY_SPOIL(mutable_model()->set_rope_theta(0.0))},
+        RangeCase{"model.rms_norm_epsilon", "2", "(0, 1]",
+                  RALLY_SPOIL(mutable_model()->set_rms_norm_epsilon(2.0))},
+        RangeCase{"model.sliding_window", "-1", "[0, 1099511627776]",
+                  RALLY_SPOIL(mutable_model()->set_sliding_window(-1))},
+        RangeCase{"data.path", "required", "rally data prepare",
+                  RALLY_SPOIL(mutable_data()->set_path(""))},
+        RangeCase{"data.validation_fraction", "0.6", "[0, 0.5]",
+                  RALLY_SPOIL(mutable_data()->set_validation_fraction(0.6))},
+        RangeCase{"batch.chunk_tokens", "15", "[16, 4194304]",
+                  RALLY_SPOIL(mutable_batch()->set_chunk_tokens(15))},
+        RangeCase{"batch.chunks", "0", "[1, 65536]", RALLY_SPOIL(mutable_batch()->set_chunks(0))},
+        RangeCase{"batch.max_document_tokens", "4096", "[16, 2048]",
+                  RALLY_SPOIL(mutable_batch()->set_max_document_tokens(4096))},
+        RangeCase{"optimizer.learning_rate", "0", "(0, 10]",
+                  RALLY_SPOIL(mutable_optimizer()->set_learning_rate(0.0))},
+        RangeCase{"optimizer.learning_rate", "nan", "(0, 10]",
+                  RALLY_SPOIL(mutable_optimizer()->set_learning_rate(kNan))},
+        RangeCase{"optimizer.min_learning_rate", "0.002", "[0, 0.001]",
+                  RALLY_SPOIL(mutable_optimizer()->set_min_learning_rate(0.002))}));
+
+INSTANTIATE_TEST_SUITE_P(
+    MoreRanges, ConvertSpecRangeTest,
+    testing::Values(
+        RangeCase{"optimizer.warmup_steps", "-1", "[0, 10000000]",
+                  RALLY_SPOIL(mutable_optimizer()->set_warmup_steps(-1))},
+        RangeCase{"optimizer.beta1", "1", "[0, 1)",
+                  RALLY_SPOIL(mutable_optimizer()->set_beta1(1.0))},
+        RangeCase{"optimizer.beta2", "-0.1", "[0, 1)",
+                  RALLY_SPOIL(mutable_optimizer()->set_beta2(-0.1))},
+        RangeCase{"optimizer.epsilon", "0", "(0, 1]",
+                  RALLY_SPOIL(mutable_optimizer()->set_epsilon(0.0))},
+        RangeCase{"optimizer.weight_decay", "11", "[0, 10]",
+                  RALLY_SPOIL(mutable_optimizer()->set_weight_decay(11.0))},
+        RangeCase{"optimizer.gradient_clip", "-1", "[0, 1e+06]",
+                  RALLY_SPOIL(mutable_optimizer()->set_gradient_clip(-1.0))},
+        RangeCase{"training.steps", "0", "[1, 10000000]",
+                  RALLY_SPOIL(mutable_training()->set_steps(0))},
+        RangeCase{
+            "training.compute_type", "9", "{FLOAT32 (1), BFLOAT16 (2)}",
+            RALLY_SPOIL(mutable_training()->set_compute_type(static_cast<v1::ComputeType>(9)))},
+        RangeCase{"workers", "0", "[1, 1024]", RALLY_SPOIL(set_workers(0))},
+        RangeCase{"attention.dedicated", "-1", "[0, 1024]",
+                  RALLY_SPOIL(mutable_attention()->set_dedicated(-1))},
+        RangeCase{"attention.tolerance", "0", "(0, 1]",
+                  RALLY_SPOIL(mutable_attention()->set_tolerance(0.0))},
+        RangeCase{"validation.every", "-1", "[0, 10000000]",
+                  RALLY_SPOIL(mutable_validation()->set_every(-1))},
+        RangeCase{"validation.chunks", "0", "[1, 65536]",
+                  RALLY_SPOIL(mutable_validation()->set_chunks(0))},
+        RangeCase{"checkpoint.every", "-1", "[0, 10000000]",
+                  RALLY_SPOIL(mutable_checkpoint()->set_every(-1))},
+        RangeCase{"checkpoint.keep", "0", "[1, 10000]",
+                  RALLY_SPOIL(mutable_checkpoint()->set_keep(0))},
+        RangeCase{"checkpoint.directory", "required", "checkpoint.resume is true",
+                  RALLY_SPOIL(mutable_checkpoint()->set_resume(true))},
+        RangeCase{"priority", "1001", "[-1000, 1000]", RALLY_SPOIL(set_priority(1001))},
+        RangeCase{"max_restarts", "-1", "[0, 1000]", RALLY_SPOIL(set_max_restarts(-1))}));
+
+TEST(ConvertSpecTest, ADocumentsChunksMustDivideWorkersAndChunks) {
+  v1::JobSpec message = Minimal();
+  message.set_workers(3);
+  message.mutable_batch()->set_chunk_tokens(64);
+  message.mutable_batch()->set_chunks(6);
+  message.mutable_batch()->set_max_document_tokens(128);
+  EXPECT_THAT(std::string(FromProto(message).status().message()),
+              HasSubstr("must divide workers, which is 3"));
+  message.set_workers(4);
+  EXPECT_TRUE(FromProto(message).ok());
+  message.mutable_batch()->set_chunks(5);
+  EXPECT_THAT(std::string(FromProto(message).status().message()),
+              HasSubstr("must divide batch.chunks, which is 5"));
+}
+
+TEST(ConvertTimeTest, SurvivesTheRoundTripToTheNanosecond) {
+  const absl::Time time = absl::FromUnixNanos(1700000000123456789);
+  EXPECT_EQ(FromProto(ToProto(time)), time);
+  const absl::Duration duration = absl::Nanoseconds(-1500000001);
+  EXPECT_EQ(FromProto(ToProto(duration)), duration);
+}
+
+}  // namespace
+}  // namespace rally

@@ -1,0 +1,105 @@
+// The rally-coordinator program: flags, exit codes, address file, signals.
+#include <signal.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include <absl/time/clock.h>
+#include <gmock/gmock.h>
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "rally/v1/jobs.grpc.pb.h"
+#include "tests/services/program.h"
+
+namespace rally {
+namespace {
+
+using testing::HasSubstr;
+
+class CoordinatorProgramTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = testing::TempDir() + "rally-program-XXXXXX";
+    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
+    directory_ = pattern;
+    const char* bin = std::getenv("RALLY_BIN_DIR");
+    ASSERT_NE(bin, nullptr);
+    program_ = std::string(bin) + "/rally-coordinator";
+  }
+  void TearDown() override { std::filesystem::remove_all(directory_); }
+
+  Program Start(std::vector<std::string> flags, const std::string& name = "out") {
+    flags.insert(flags.begin(), program_);
+    return Program(flags, directory_ + "/" + name);
+  }
+  std::vector<std::string> ServingFlags() const {
+    return {"--listen=127.0.0.1:0", "--http", "127.0.0.1:0", "--data-dir=" + directory_ + "/data",
+            "--address-file=" + AddressFile()};
+  }
+  std::string AddressFile() const { return directory_ + "/addresses.json"; }
+  // Serving, or an empty object at the deadline.
+  nlohmann::json WaitAddresses() const {
+    while (absl::Now() < deadline_) {
+      std::ifstream file(AddressFile());
+      if (file) return nlohmann::json::parse(file, nullptr, /*allow_exceptions=*/false);
+      absl::SleepFor(absl::Milliseconds(5));  // Polls a file.
+    }
+    return nlohmann::json::object();
+  }
+
+  const absl::Time deadline_ = absl::Now() + absl::Seconds(30);
+  std::string directory_;
+  std::string program_;
+};
+
+TEST_F(CoordinatorProgramTest, HelpTeachesAndWrongUsageIsExitCode2) {
+  Program help = Start({"--help"});
+  EXPECT_EQ(help.Wait(deadline_), 0);
+  EXPECT_THAT(help.Output(), HasSubstr("--data-dir=DIRECTORY"));
+  const std::vector<std::vector<std::string>> wrong = {{"--nonsense=1"},
+                                                       {"--listen=nowhere"},
+                                                       {"--listen=127.0.0.1:70000"},
+                                                       {"--log-level=loud"},
+                                                       {"stray"},
+                                                       {"--http"}};
+  for (const std::vector<std::string>& flags : wrong) {
+    Program program = Start(flags);
+    EXPECT_EQ(program.Wait(deadline_), 2) << flags[0];
+    EXPECT_THAT(program.Output(), HasSubstr("see rally-coordinator --help"));
+  }
+}
+
+TEST_F(CoordinatorProgramTest, ServesUntilSigtermAndLeavesNothingListening) {
+  Program program = Start(ServingFlags());
+  const nlohmann::json addresses = WaitAddresses();
+  ASSERT_TRUE(addresses.contains("grpc")) << program.Output();
+  const auto stub = v1::JobService::NewStub(
+      grpc::CreateChannel(addresses["grpc"], grpc::InsecureChannelCredentials()));
+  {
+    grpc::ClientContext context;
+    context.set_deadline(absl::ToChronoTime(deadline_));
+    v1::ListJobsResponse response;
+    EXPECT_TRUE(stub->ListJobs(&context, v1::ListJobsRequest(), &response).ok());
+  }
+  // A second one: its port is taken, or its data directory is.
+  Program same_port = Start(
+      {"--listen", addresses["grpc"], "--http=127.0.0.1:0", "--data-dir=" + directory_ + "/other"},
+      "same_port");
+  EXPECT_EQ(same_port.Wait(deadline_), 1);
+  EXPECT_THAT(same_port.Output(), HasSubstr("Address already in use"));
+  Program same_data = Start(ServingFlags(), "same_data");
+  EXPECT_EQ(same_data.Wait(deadline_), 1);
+  EXPECT_THAT(same_data.Output(), HasSubstr("another coordinator uses this data directory"));
+
+  program.Signal(SIGTERM);
+  EXPECT_EQ(program.Wait(deadline_), 0) << program.Output();
+  EXPECT_FALSE(std::filesystem::exists(AddressFile()));
+}
+
+}  // namespace
+}  // namespace rally
