@@ -1,6 +1,10 @@
 #include "workers/model/layers.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "workers/model/tensor_matmul.h"
@@ -10,6 +14,8 @@ namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
+
+constexpr int64_t kNormRows = 64;  // Rows of a block.
 
 class LinearFunction : public torch::autograd::Function<LinearFunction> {
  public:
@@ -32,27 +38,80 @@ class LinearFunction : public torch::autograd::Function<LinearFunction> {
   }
 };
 
+// y = x * scale * w per row; keeps the rows' scales. One pass over memory: a row stays in cache.
+template <typename T>
+void NormRows(const at::Tensor& x_TD, const at::Tensor& w_D, double epsilon,
+              const at::Tensor& scale_T, const at::Tensor& y_TD) {
+  const int64_t D = x_TD.size(1);
+  const T* w = w_D.data_ptr<T>();
+  at::parallel_for(0, x_TD.size(0), kNormRows, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const T* x = x_TD.data_ptr<T>() + row * D;
+      T* y = y_TD.data_ptr<T>() + row * D;
+      T sum = 0;
+#pragma omp simd reduction(+ : sum)
+      for (int64_t d = 0; d < D; ++d) sum += x[d] * x[d];
+      const T scale = T{1} / std::sqrt(sum / static_cast<T>(D) + static_cast<T>(epsilon));
+      scale_T.data_ptr<T>()[row] = scale;
+#pragma omp simd
+      for (int64_t d = 0; d < D; ++d) y[d] = x[d] * scale * w[d];
+    }
+  });
+}
+
+// dx of every row, and dw by blocks of rows, so that its sum has one order for any thread count.
+template <typename T>
+void NormRowsBackward(const at::Tensor& x_TD, const at::Tensor& w_D, const at::Tensor& scale_T,
+                      const at::Tensor& dy_TD, const at::Tensor& dx_TD, const at::Tensor& dw_BD) {
+  const int64_t D = x_TD.size(1);
+  const T* w = w_D.data_ptr<T>();
+  at::parallel_for(0, dw_BD.size(0), 1, [&](int64_t block_begin, int64_t block_end) {
+    const int64_t end = std::min(block_end * kNormRows, x_TD.size(0));
+    for (int64_t row = block_begin * kNormRows; row < end; ++row) {
+      const T* x = x_TD.data_ptr<T>() + row * D;
+      const T* dy = dy_TD.data_ptr<T>() + row * D;
+      T* dx = dx_TD.data_ptr<T>() + row * D;
+      T* dw = dw_BD.data_ptr<T>() + row / kNormRows * D;
+      const T scale = scale_T.data_ptr<T>()[row];
+      T along = 0;
+#pragma omp simd reduction(+ : along)
+      for (int64_t d = 0; d < D; ++d) along += dy[d] * w[d] * x[d];
+      along *= scale * scale / static_cast<T>(D);
+#pragma omp simd
+      for (int64_t d = 0; d < D; ++d) {
+        dx[d] = scale * (dy[d] * w[d] - along * x[d]);
+        dw[d] += dy[d] * x[d] * scale;
+      }
+    }
+  });
+}
+
 class RmsNormFunction : public torch::autograd::Function<RmsNormFunction> {
  public:
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x_TD, const at::Tensor& w_D,
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& w_D,
                             double epsilon, at::ScalarType out) {
-    const at::Tensor scale_T1 = (x_TD * x_TD).mean(-1, true).add_(epsilon).rsqrt_();
-    ctx->save_for_backward({x_TD, w_D, scale_T1});
-    return (x_TD * scale_T1).mul_(w_D).to(out);
+    const at::Tensor x_TD = x.contiguous();
+    const at::Tensor scale_T = at::empty({x_TD.size(0)}, x_TD.options());
+    const at::Tensor y_TD = at::empty_like(x_TD);
+    x_TD.scalar_type() == at::kDouble ? NormRows<double>(x_TD, w_D, epsilon, scale_T, y_TD)
+                                      : NormRows<float>(x_TD, w_D, epsilon, scale_T, y_TD);
+    ctx->save_for_backward({x_TD, w_D, scale_T});
+    return y_TD.to(out);
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor& x_TD = saved[0];
     const at::Tensor& w_D = saved[1];
-    const at::Tensor& scale_T1 = saved[2];
-    const at::Tensor dy_TD = gradients[0].to(x_TD.scalar_type());
-    const at::Tensor unit_TD = x_TD * scale_T1;
-    const at::Tensor dw_D = (dy_TD * unit_TD).sum(0);
-    at::Tensor dx_TD = dy_TD * w_D;
-    const at::Tensor along_T1 = (dx_TD * unit_TD).mean(-1, true);
-    dx_TD.sub_(unit_TD * along_T1).mul_(scale_T1);
-    return {dx_TD, dw_D, at::Tensor(), at::Tensor()};
+    const at::Tensor& scale_T = saved[2];
+    const at::Tensor dy_TD = gradients[0].to(x_TD.scalar_type()).contiguous();
+    const at::Tensor dx_TD = at::empty_like(x_TD);
+    const int64_t blocks = (x_TD.size(0) + kNormRows - 1) / kNormRows;
+    const at::Tensor dw_BD = at::zeros({blocks, x_TD.size(1)}, x_TD.options());
+    x_TD.scalar_type() == at::kDouble
+        ? NormRowsBackward<double>(x_TD, w_D, scale_T, dy_TD, dx_TD, dw_BD)
+        : NormRowsBackward<float>(x_TD, w_D, scale_T, dy_TD, dx_TD, dw_BD);
+    return {dx_TD, dw_BD.sum(0), at::Tensor(), at::Tensor()};
   }
 };
 
