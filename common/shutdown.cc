@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include <array>
@@ -32,11 +33,28 @@ sigset_t ShutdownSignals() {
   return signals;
 }
 
+// Handler of the signals, for threads that libraries made before Install and that do not block them
+// (OpenBLAS makes such): blocks both on that thread for good and sends the signal on, so that it
+// waits for signalfd. Async-signal-safe.
+void PassOn(int signal_number, siginfo_t* /*info*/, void* context) {
+  auto* interrupted = static_cast<ucontext_t*>(context);
+  sigaddset(&interrupted->uc_sigmask, SIGINT);
+  sigaddset(&interrupted->uc_sigmask, SIGTERM);
+  kill(getpid(), signal_number);
+}
+
 class SignalfdShutdown final : public ShutdownSignal {
  public:
   SignalfdShutdown() {
     const sigset_t signals = ShutdownSignals();
     RALLY_CHECK(pthread_sigmask(SIG_BLOCK, &signals, &previous_mask_) == 0, "cannot block signals");
+    struct sigaction pass_on = {};
+    pass_on.sa_sigaction = PassOn;
+    pass_on.sa_flags = SA_SIGINFO | SA_RESTART;
+    pass_on.sa_mask = signals;
+    RALLY_CHECK(sigaction(SIGINT, &pass_on, &previous_interrupt_) == 0 &&
+                    sigaction(SIGTERM, &pass_on, &previous_terminate_) == 0,
+                std::strerror(errno));
     signal_fd_ = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
     stop_fd_ = eventfd(0, EFD_CLOEXEC);
     RALLY_CHECK(signal_fd_ >= 0 && stop_fd_ >= 0, std::strerror(errno));
@@ -52,6 +70,8 @@ class SignalfdShutdown final : public ShutdownSignal {
     while (read(signal_fd_, &late, sizeof(late)) == sizeof(late)) continue;
     close(signal_fd_);
     close(stop_fd_);
+    sigaction(SIGINT, &previous_interrupt_, nullptr);
+    sigaction(SIGTERM, &previous_terminate_, nullptr);
     pthread_sigmask(SIG_SETMASK, &previous_mask_, nullptr);
   }
 
@@ -111,6 +131,8 @@ class SignalfdShutdown final : public ShutdownSignal {
   }
 
   sigset_t previous_mask_;
+  struct sigaction previous_interrupt_ = {};
+  struct sigaction previous_terminate_ = {};
   int signal_fd_ = -1;
   int stop_fd_ = -1;
   mutable absl::Mutex mutex_;
