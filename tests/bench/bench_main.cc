@@ -18,6 +18,9 @@
 
 #include "common/status_macros.h"
 #include "tests/bench/attention_bench.h"
+#include "tests/bench/balance_bench.h"
+#include "tests/bench/pingpong_bench.h"
+#include "tests/bench/transport_bench.h"
 
 namespace rally::bench {
 namespace {
@@ -105,6 +108,28 @@ absl::Status Attention(Flags* flags, std::ostream& out) {
   return RunAttentionBench(options, out);
 }
 
+absl::Status Balance(Flags* flags, std::ostream& out) {
+  BalanceBenchOptions options;
+  RALLY_RETURN_IF_ERROR(flags->Take("json", &options.json));
+  RALLY_RETURN_IF_ERROR(flags->Take("pairs", &options.pairs));
+  RALLY_RETURN_IF_ERROR(flags->Take("attempts", &options.attempts));
+  RALLY_RETURN_IF_ERROR(flags->Finish());
+  return RunBalanceBench(options, out);
+}
+
+absl::Status Pingpong(Flags* flags, std::ostream& out) {
+  PingpongBenchOptions options;
+  RALLY_RETURN_IF_ERROR(flags->Take("json", &options.json));
+  RALLY_RETURN_IF_ERROR(flags->Take("pairs", &options.pairs));
+  RALLY_RETURN_IF_ERROR(flags->Finish());
+  return RunPingpongBench(options, out);
+}
+
+absl::Status TransportTable(Flags* flags, std::ostream& out) {
+  RALLY_RETURN_IF_ERROR(flags->Finish());
+  return RunTransportBench(out);
+}
+
 struct Command {
   const char* name;
   const char* summary;
@@ -117,6 +142,12 @@ constexpr Command kCommands[] = {
      "--instruction-set=best|portable|avx2|avx512  --threads=1,0 (0: every core)\n"
      "      --head-dims=64,128  --repeats=5",
      Attention},
+    {"balance", "step throughput with planning over without, beside the ideal of the same run",
+     "--pairs=7  --attempts=5 (runs on fewer than 1.8 cores are repeated)", Balance},
+    {"pingpong", "step throughput with ping-pong over without, on a slow network", "--pairs=7",
+     Pingpong},
+    {"transport", "latency and bandwidth between two processes of this machine; a table only", "",
+     TransportTable},
 };
 
 void PrintHelp(std::ostream& out) {

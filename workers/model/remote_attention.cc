@@ -139,6 +139,11 @@ Phase InDirection(Phase phase, Direction direction) {
   return phase;
 }
 
+// Ping and pong of one layer and direction.
+bool SameLayer(const Phase& a, const Phase& b) {
+  return a.micro_batch == b.micro_batch && a.layer == b.layer && a.direction == b.direction;
+}
+
 std::string Describe(const Phase& phase) {
   return absl::StrCat("micro-batch ", phase.micro_batch, " layer ", phase.layer,
                       phase.nano_batch == 0 ? " ping" : " pong",
@@ -166,6 +171,7 @@ absl::Status RemoteAttention::BeginRound(std::shared_ptr<const Plan> plan) {
   order_ = PhaseOrder(*plan_, options_.shape.layers);
   posted_ = 0;
   served_ = 0;
+  collected_ = 0;
   waiting_ = absl::ZeroDuration();
   routes_.assign(plan_->micro_batches.size(), {});
   for (size_t m = 0; m < routes_.size(); ++m) {
@@ -177,8 +183,8 @@ absl::Status RemoteAttention::BeginRound(std::shared_ptr<const Plan> plan) {
 }
 
 absl::Status RemoteAttention::EndRound() const {
-  if (posted_ == order_.size() && served_ == order_.size()) return absl::OkStatus();
-  return absl::InternalError(absl::StrCat("the step ran ", posted_, " and served ", served_,
+  if (posted_ == order_.size() && collected_ == order_.size()) return absl::OkStatus();
+  return absl::InternalError(absl::StrCat("the step ran ", posted_, " and collected ", collected_,
                                           " of its ", order_.size(), " phases"));
 }
 
@@ -238,8 +244,13 @@ void RemoteAttention::PostRoute(const Route& route, const Phase& phase, const Ho
 
 void RemoteAttention::ServeAndWait(Direction direction, Exchange* exchange) {
   const Phase phase = InDirection(exchange->phase, direction);
-  ThrowIfError(CheckNext(phase, served_++));
-  if (service_.serve_phase) ThrowIfError(service_.serve_phase(phase));
+  ThrowIfError(CheckNext(phase, collected_++));
+  // Everything of this layer that is under way is served before the wait, so one nano-batch's
+  // replies travel while the other one is served.
+  while (served_ < posted_ && SameLayer(order_[served_], phase)) {
+    const Phase& next = order_[served_++];
+    if (service_.serve_phase) ThrowIfError(service_.serve_phase(next));
+  }
   const absl::Time start = absl::Now();
   const absl::Status status = transport_->Wait(exchange->transfers, start + options_.phase_timeout);
   waiting_ += absl::Now() - start;

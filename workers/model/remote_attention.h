@@ -86,8 +86,9 @@ class RemoteAttention final : public CoreAttention {
 
   std::shared_ptr<const Plan> plan_;
   std::vector<Phase> order_;
-  size_t posted_ = 0;  // Phases of order_ posted, and served, so far.
-  size_t served_ = 0;
+  size_t posted_ = 0;                                          // Phases of order_ sent so far,
+  size_t served_ = 0;                                          // served for others and oneself,
+  size_t collected_ = 0;                                       // and waited for.
   std::vector<std::array<PhaseRoutes, kNanoBatches>> routes_;  // [micro-batch][nano-batch]
   std::deque<c10::intrusive_ptr<Exchange>> dispatched_;        // Not yet collected, in order.
   absl::Duration waiting_;

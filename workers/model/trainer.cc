@@ -49,14 +49,17 @@ int UsableCores() {
 class TrainerImpl final : public Trainer {
  public:
   TrainerImpl(const TrainerOptions& options, Transport* transport, BufferPool* pool,
-              Collective* collective, ReadTokens read_tokens, InPlaceService service)
+              Collective* collective, ReadTokens read_tokens, InPlaceService service,
+              const DecorateCoreAttention& decorate)
       : options_(options),
+        threads_(options.threads > 0 ? options.threads : UsableCores()),
         collective_(collective),
         read_tokens_(std::move(read_tokens)),
         weights_(options.spec.model, InitialValues(options.spec), ComputeTypeOf(options.spec)),
         transformer_(options.spec.model, &weights_),
         attention_({options.spec.model, options.rank, options.epoch, options.phase_timeout},
                    transport, pool, std::move(service)),
+        decorated_attention_(decorate ? decorate(&attention_) : nullptr),
         optimizer_(options.spec.optimizer, &weights_.layout()) {}
 
   absl::StatusOr<TrainingPosition> Restore() override;
@@ -75,11 +78,13 @@ class TrainerImpl final : public Trainer {
   absl::Status ReduceGradients(RoundResult* result);
 
   const TrainerOptions options_;
+  const int threads_;
   Collective* const collective_;
   const ReadTokens read_tokens_;
   Weights weights_;
   Transformer transformer_;
   RemoteAttention attention_;
+  const std::unique_ptr<CoreAttention> decorated_attention_;  // Null when there is no decorator.
   AdamW optimizer_;
   TrainingPosition position_;
   std::shared_ptr<const Plan> ready_;  // Training plan whose gradients wait for Commit.
@@ -95,6 +100,7 @@ absl::StatusOr<RoundResult> TrainerImpl::RunRound(std::shared_ptr<const Plan> pl
   const bool train = plan->kind == PlanKind::kTrain;
   RoundResult result;
   try {
+    at::set_num_threads(threads_);  // OpenMP keeps the number by calling thread.
     if (train) weights_.ClearGradients();
     RALLY_RETURN_IF_ERROR(attention_.BeginRound(plan));
     RALLY_ASSIGN_OR_RETURN(const double loss_sum, RunMicroBatches(*plan));
@@ -143,7 +149,9 @@ absl::StatusOr<MicroBatchRows> TrainerImpl::ReadMicroBatch(const Plan& plan, siz
 // Sum of the losses of this rank's targets; for training also adds the gradients of the mean.
 double TrainerImpl::RunMicroBatch(const MicroBatchRows& rows, bool train, int64_t targets) {
   at::AutoGradMode grad_mode(train);
-  const at::Tensor loss = transformer_.Loss(rows, &attention_);
+  CoreAttention* const attention =
+      decorated_attention_ != nullptr ? decorated_attention_.get() : &attention_;
+  const at::Tensor loss = transformer_.Loss(rows, attention);
   if (train && loss.requires_grad()) {
     const double share = 1.0 / static_cast<double>(std::max<int64_t>(1, targets));
     torch::autograd::backward({loss}, {at::full_like(loss, share)});
@@ -213,7 +221,8 @@ uint64_t TrainerImpl::WeightsChecksum() const {
 absl::StatusOr<std::unique_ptr<Trainer>> MakeTrainer(const TrainerOptions& options,
                                                      Transport* transport, BufferPool* pool,
                                                      Collective* collective, ReadTokens read_tokens,
-                                                     InPlaceService service) {
+                                                     InPlaceService service,
+                                                     const DecorateCoreAttention& decorate) {
   if (options.spec.model.vocabulary < 1) {
     return absl::InvalidArgumentError("model.vocabulary must be set before training");
   }
@@ -223,9 +232,8 @@ absl::StatusOr<std::unique_ptr<Trainer>> MakeTrainer(const TrainerOptions& optio
                      " got the collective of ", collective->rank(), " of ", collective->ranks()));
   }
   try {
-    at::set_num_threads(options.threads > 0 ? options.threads : UsableCores());
     return std::make_unique<TrainerImpl>(options, transport, pool, collective,
-                                         std::move(read_tokens), std::move(service));
+                                         std::move(read_tokens), std::move(service), decorate);
   } catch (const std::exception& error) {
     return absl::InternalError(error.what());
   }

@@ -72,11 +72,18 @@ class Trainer {
   virtual TrainingPosition position() const = 0;
 };
 
+class CoreAttention;  // workers/model/core_attention.h; that header needs LibTorch.
+
+// Wraps a trainer's core attention, which outlives the wrapper: how benches and tests inject time
+// or faults.
+using DecorateCoreAttention = std::function<std::unique_ptr<CoreAttention>(CoreAttention* base)>;
+
 // `collective` reduces over the job's workers and is borrowed.
 absl::StatusOr<std::unique_ptr<Trainer>> MakeTrainer(const TrainerOptions& options,
                                                      Transport* transport, BufferPool* pool,
                                                      Collective* collective, ReadTokens read_tokens,
-                                                     InPlaceService service);
+                                                     InPlaceService service,
+                                                     const DecorateCoreAttention& decorate = {});
 
 // Call once at program start, before memory is used: sets the allocator up to keep and reuse large
 // blocks, which LibTorch on a CPU needs.
