@@ -39,7 +39,9 @@ TEST(Collective, SumsAreTheSameBitsEverywhere) {
       }
       ASSERT_TRUE(collective.AllReduceSum(absl::MakeSpan(values)).ok());
       std::vector<float>& kept = results[collective.rank()];
-      if (!kept.empty()) EXPECT_EQ(kept, values);
+      if (!kept.empty()) {
+        EXPECT_EQ(kept, values);
+      }
       kept = values;
       double number = 1.0 + collective.rank();
       ASSERT_TRUE(collective.AllReduceSum(absl::MakeSpan(&number, 1)).ok());
@@ -88,7 +90,9 @@ TEST(Collective, OwnAbortWakesOwnReduction) {
     absl::Status status;
     if (collective.rank() == 0) status = collective.AllReduceSum(absl::MakeSpan(values));
     aborter.join();
-    if (collective.rank() == 0) EXPECT_FALSE(status.ok());
+    if (collective.rank() == 0) {
+      EXPECT_FALSE(status.ok());
+    }
   });
 }
 
