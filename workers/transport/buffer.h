@@ -1,8 +1,8 @@
 // Buffer and BufferPool: memory that transports move.
 //
 // Touching fresh pages costs far more than the copy into them, so buffers come from a pool that
-// maps, prefaults and keeps them across steps. Buffers say where their memory lies; only host memory
-// exists in this build.
+// maps, prefaults and keeps them across steps. Buffers say where their memory lies; only host
+// memory exists in this build.
 #ifndef RALLY_WORKERS_TRANSPORT_BUFFER_H_
 #define RALLY_WORKERS_TRANSPORT_BUFFER_H_
 

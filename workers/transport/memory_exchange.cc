@@ -47,7 +47,7 @@ Transfer MemoryExchange::Send(int32_t rank, int32_t peer, const Tag& tag,
     absl::MutexLock lock(&mutex_);
     post.ledger = members_[rank].ledger;
   }
-  post.entry = post.ledger->Open(Direction::kSend, peer, tag, bytes.size());
+  post.entry = post.ledger->Open(TransferKind::kSend, peer, tag, bytes.size());
   return Begin(rank, peer, std::move(post));
 }
 
@@ -61,12 +61,12 @@ Transfer MemoryExchange::Receive(int32_t rank, int32_t peer, const Tag& tag,
     absl::MutexLock lock(&mutex_);
     post.ledger = members_[rank].ledger;
   }
-  post.entry = post.ledger->Open(Direction::kReceive, peer, tag, bytes.size());
+  post.entry = post.ledger->Open(TransferKind::kReceive, peer, tag, bytes.size());
   return Begin(rank, peer, std::move(post));
 }
 
 Transfer MemoryExchange::Begin(int32_t rank, int32_t peer, Post post) {
-  bool is_send = post.entry->direction == Direction::kSend;
+  bool is_send = post.entry->kind == TransferKind::kSend;
   Key key = is_send ? Key(rank, peer, post.entry->tag.Encode())
                     : Key(peer, rank, post.entry->tag.Encode());
   Transfer transfer(post.entry);
@@ -81,7 +81,7 @@ Transfer MemoryExchange::Begin(int32_t rank, int32_t peer, Post post) {
 }
 
 absl::Status MemoryExchange::Match(const Key& key, const Post& post, Post* match) {
-  bool is_send = post.entry->direction == Direction::kSend;
+  bool is_send = post.entry->kind == TransferKind::kSend;
   absl::MutexLock lock(&mutex_);
   RALLY_CHECK(post.entry->peer >= 0 && post.entry->peer < static_cast<int32_t>(members_.size()),
               absl::StrCat("there is no rank ", post.entry->peer));

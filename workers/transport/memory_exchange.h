@@ -7,11 +7,6 @@
 #ifndef RALLY_WORKERS_TRANSPORT_MEMORY_EXCHANGE_H_
 #define RALLY_WORKERS_TRANSPORT_MEMORY_EXCHANGE_H_
 
-#include <absl/base/thread_annotations.h>
-#include <absl/status/status.h>
-#include <absl/synchronization/mutex.h>
-#include <absl/types/span.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -19,6 +14,11 @@
 #include <memory>
 #include <tuple>
 #include <vector>
+
+#include <absl/base/thread_annotations.h>
+#include <absl/status/status.h>
+#include <absl/synchronization/mutex.h>
+#include <absl/types/span.h>
 
 #include "workers/transport/transfer_ledger.h"
 

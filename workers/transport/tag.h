@@ -21,10 +21,11 @@ struct Tag {
   int32_t nano_batch = 0;   // 0 or 1
   bool backward = false;
   MessageKind kind = MessageKind::kRequest;
-  int32_t source = 0;       // Sending rank, [0, 4096)
+  int32_t source = 0;  // Sending rank, [0, 4096)
 
   uint64_t Encode() const;
-  // For logs and error messages: "epoch 1 round 7 micro-batch 0 layer 3 ping forward request from 2".
+  // For logs and error messages: "epoch 1 round 7 micro-batch 0 layer 3 ping forward request from
+  // 2".
   std::string ToString() const;
 };
 

@@ -17,15 +17,15 @@ TransferLedger::Entry* EntryOf(const Transfer& transfer) {
 }  // namespace
 
 std::string TransferLedger::Entry::ToString() const {
-  return absl::StrCat(direction == Direction::kSend ? "send" : "receive", " of ", size, " bytes (",
-                      tag.ToString(), ")", direction == Direction::kSend ? " to " : " by peer ",
+  return absl::StrCat(kind == TransferKind::kSend ? "send" : "receive", " of ", size, " bytes (",
+                      tag.ToString(), ")", kind == TransferKind::kSend ? " to " : " by peer ",
                       peer);
 }
 
-std::shared_ptr<TransferLedger::Entry> TransferLedger::Open(Direction direction, int32_t peer,
+std::shared_ptr<TransferLedger::Entry> TransferLedger::Open(TransferKind kind, int32_t peer,
                                                             const Tag& tag, size_t size) {
   auto entry = std::make_shared<Entry>();
-  entry->direction = direction;
+  entry->kind = kind;
   entry->peer = peer;
   entry->tag = tag;
   entry->size = size;
@@ -40,7 +40,7 @@ void TransferLedger::CloseMoved(Entry& entry) {
   entry.closed = true;
   --open_;
   auto size = static_cast<int64_t>(entry.size);
-  if (entry.direction == Direction::kReceive) {
+  if (entry.kind == TransferKind::kReceive) {
     if (entry.peer != rank_) counters_.bytes_received += size;
   } else if (entry.peer == rank_) {
     counters_.bytes_local += size;

@@ -9,17 +9,17 @@
 #ifndef RALLY_WORKERS_TRANSPORT_TRANSFER_LEDGER_H_
 #define RALLY_WORKERS_TRANSPORT_TRANSFER_LEDGER_H_
 
-#include <absl/base/thread_annotations.h>
-#include <absl/status/status.h>
-#include <absl/synchronization/mutex.h>
-#include <absl/time/time.h>
-#include <absl/types/span.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
+
+#include <absl/base/thread_annotations.h>
+#include <absl/status/status.h>
+#include <absl/synchronization/mutex.h>
+#include <absl/time/time.h>
+#include <absl/types/span.h>
 
 #include "workers/transport/transport.h"
 
@@ -30,13 +30,13 @@ struct Transfer::State {
   virtual ~State() = default;
 };
 
-enum class Direction : uint8_t { kSend, kReceive };
+enum class TransferKind : uint8_t { kSend, kReceive };
 
 class TransferLedger {
  public:
   // One transfer. Only `closed` changes after Open.
   struct Entry : Transfer::State {
-    Direction direction;
+    TransferKind kind;
     int32_t peer;
     Tag tag;
     size_t size;          // Bytes.
@@ -52,7 +52,7 @@ class TransferLedger {
 
   int32_t rank() const { return rank_; }
 
-  std::shared_ptr<Entry> Open(Direction direction, int32_t peer, const Tag& tag, size_t size);
+  std::shared_ptr<Entry> Open(TransferKind kind, int32_t peer, const Tag& tag, size_t size);
   // The transfer did what it should.
   void CloseMoved(Entry& entry);
   // The transfer did not take place; the ledger has failed or is about to.

@@ -4,8 +4,8 @@
 // (peer, tag) and its exact size, with no handshake above the wire. Nothing blocks but Wait. A
 // message to one's own rank is kept in memory.
 //
-// Life: factory -> address() of every rank is gathered by the control plane -> Connect -> traffic ->
-// Abort or destruction. A Transport serves one epoch of one job; a new epoch makes a new one.
+// Life: factory -> address() of every rank is gathered by the control plane -> Connect -> traffic
+// -> Abort or destruction. A Transport serves one epoch of one job; a new epoch makes a new one.
 //
 // Threads: all methods may be called from any thread. Implementations make progress on a thread of
 // their own, so transfers advance while callers compute.

@@ -69,7 +69,7 @@ class UcxTransport : public Transport {
   }
   void OnFailure();
   void OnLostPeer(int32_t peer);
-  Transfer Enqueue(Direction direction, int32_t peer, const Tag& tag, std::byte* data, size_t size);
+  Transfer Enqueue(TransferKind kind, int32_t peer, const Tag& tag, std::byte* data, size_t size);
   void Run();
   // Takes what callers have queued. False when it is time to stop.
   bool TakePosts(std::vector<Post>* posts);
@@ -175,19 +175,20 @@ void UcxTransport::OnLostPeer(int32_t peer) {
 Transfer UcxTransport::Send(int32_t peer, const Tag& tag, absl::Span<const std::byte> bytes) {
   if (peer == rank_) return exchange_.Send(rank_, peer, tag, bytes);
   RALLY_CHECK(tag.source == rank_, absl::StrCat("rank ", rank_, " sends ", tag.ToString()));
-  return Enqueue(Direction::kSend, peer, tag, const_cast<std::byte*>(bytes.data()), bytes.size());
+  return Enqueue(TransferKind::kSend, peer, tag, const_cast<std::byte*>(bytes.data()),
+                 bytes.size());
 }
 
 Transfer UcxTransport::Receive(int32_t peer, const Tag& tag, absl::Span<std::byte> bytes) {
   if (peer == rank_) return exchange_.Receive(rank_, peer, tag, bytes);
   RALLY_CHECK(tag.source == peer, absl::StrCat("from rank ", peer, " comes ", tag.ToString()));
-  return Enqueue(Direction::kReceive, peer, tag, bytes.data(), bytes.size());
+  return Enqueue(TransferKind::kReceive, peer, tag, bytes.data(), bytes.size());
 }
 
-Transfer UcxTransport::Enqueue(Direction direction, int32_t peer, const Tag& tag, std::byte* data,
+Transfer UcxTransport::Enqueue(TransferKind kind, int32_t peer, const Tag& tag, std::byte* data,
                                size_t size) {
   RALLY_CHECK(peer >= 0 && peer < ranks_, absl::StrCat("there is no rank ", peer));
-  std::shared_ptr<TransferLedger::Entry> entry = ledger_->Open(direction, peer, tag, size);
+  std::shared_ptr<TransferLedger::Entry> entry = ledger_->Open(kind, peer, tag, size);
   {
     absl::MutexLock lock(&mutex_);
     RALLY_CHECK(connected_ || stopping_, "traffic begins after Connect");
@@ -224,7 +225,7 @@ void UcxTransport::Begin(Post post) {
   auto owned = std::make_unique<PendingPost>(this, std::move(post.entry));
   PendingPost* pending = owned.get();
   pending_.emplace(pending, std::move(owned));
-  if (entry.direction == Direction::kSend) {
+  if (entry.kind == TransferKind::kSend) {
     worker_->Send(peer, entry.tag.Encode(), {post.data, entry.size}, pending);
   } else {
     worker_->Receive(entry.tag.Encode(), {post.data, entry.size}, pending);
@@ -234,7 +235,7 @@ void UcxTransport::Begin(Post post) {
 }
 
 void UcxTransport::Finish(TransferLedger::Entry& entry, const absl::Status& status, size_t bytes) {
-  bool is_receive = entry.direction == Direction::kReceive;
+  bool is_receive = entry.kind == TransferKind::kReceive;
   if (status.ok() && is_receive && bytes != entry.size) {
     ledger_->Fail(absl::InvalidArgumentError(
         absl::StrCat("a message of ", bytes, " bytes came for the ", entry.ToString())));

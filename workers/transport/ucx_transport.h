@@ -8,9 +8,9 @@
 // with a peer whose process or transport has ended is Unavailable.
 //
 // Wait for a send means that its buffer may be used again, not that the peer has the message. On
-// failure the transport shuts UCX down before any Wait returns, so buffers are not written to after;
-// a peer that still reads a large message of an abandoned epoch may see what its sender's buffer
-// holds next.
+// failure the transport shuts UCX down before any Wait returns, so buffers are not written to
+// after; a peer that still reads a large message of an abandoned epoch may see what its sender's
+// buffer holds next.
 #ifndef RALLY_WORKERS_TRANSPORT_UCX_TRANSPORT_H_
 #define RALLY_WORKERS_TRANSPORT_UCX_TRANSPORT_H_
 
