@@ -65,6 +65,16 @@ function(rally_test name)
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main rally_flags)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   add_test(NAME ${name} COMMAND ${name})
+  set(environment RALLY_BIN_DIR=${CMAKE_BINARY_DIR}/bin RALLY_SOURCE_DIR=${PROJECT_SOURCE_DIR})
+  if(RALLY_SANITIZE MATCHES thread)
+    # Debian's Abseil is built without the sanitizer; UCX hooks the system calls that end a thread,
+    # where the sanitizer no longer works.
+    target_sources(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests/tsan_absl_mutex.cc)
+    list(APPEND environment UCX_MEM_EVENTS=n
+      TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp)
+  elseif(RALLY_SANITIZE MATCHES address)
+    list(APPEND environment LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/lsan.supp)
+  endif()
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}"
-    ENVIRONMENT "RALLY_BIN_DIR=${CMAKE_BINARY_DIR}/bin;RALLY_SOURCE_DIR=${PROJECT_SOURCE_DIR}")
+    ENVIRONMENT "${environment}")
 endfunction()
