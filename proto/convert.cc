@@ -1,9 +1,9 @@
 #include "proto/convert.h"
 
-#include <absl/strings/str_cat.h>
-
 #include <algorithm>
 #include <string>
+
+#include <absl/strings/str_cat.h>
 
 #include "common/status_macros.h"
 

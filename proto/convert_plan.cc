@@ -1,11 +1,11 @@
 // The plan's half of proto/convert.h.
-#include <absl/strings/str_cat.h>
-#include <absl/strings/string_view.h>
-
 #include <algorithm>
 #include <cstdint>
 #include <string>
 #include <utility>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/string_view.h>
 
 #include "common/status_macros.h"
 #include "proto/convert.h"

@@ -1,6 +1,9 @@
 // The rally-coordinator program: flags, exit codes, address file, signals.
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/inotify.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -27,11 +30,16 @@ class CoordinatorProgramTest : public testing::Test {
     std::string pattern = testing::TempDir() + "rally-program-XXXXXX";
     ASSERT_NE(mkdtemp(pattern.data()), nullptr);
     directory_ = pattern;
+    watch_ = inotify_init1(IN_CLOEXEC);
+    ASSERT_GE(inotify_add_watch(watch_, directory_.c_str(), IN_MOVED_TO), 0);
     const char* bin = std::getenv("RALLY_BIN_DIR");
     ASSERT_NE(bin, nullptr);
     program_ = std::string(bin) + "/rally-coordinator";
   }
-  void TearDown() override { std::filesystem::remove_all(directory_); }
+  void TearDown() override {
+    close(watch_);
+    std::filesystem::remove_all(directory_);
+  }
 
   Program Start(std::vector<std::string> flags, const std::string& name = "out") {
     flags.insert(flags.begin(), program_);
@@ -44,15 +52,22 @@ class CoordinatorProgramTest : public testing::Test {
   std::string AddressFile() const { return directory_ + "/addresses.json"; }
   // Serving, or an empty object at the deadline.
   nlohmann::json WaitAddresses() const {
-    while (absl::Now() < deadline_) {
-      std::ifstream file(AddressFile());
-      if (file) return nlohmann::json::parse(file, nullptr, /*allow_exceptions=*/false);
-      absl::SleepFor(absl::Milliseconds(5));  // Polls a file.
+    // The file comes by a rename into the directory that is watched.
+    while (!std::filesystem::exists(AddressFile())) {
+      pollfd waited = {watch_, POLLIN, 0};
+      const int64_t left = absl::ToInt64Milliseconds(deadline_ - absl::Now());
+      if (left <= 0 || poll(&waited, 1, static_cast<int>(left)) != 1) {
+        return nlohmann::json::object();
+      }
+      char events[4096];
+      if (read(watch_, events, sizeof(events)) < 0) return nlohmann::json::object();
     }
-    return nlohmann::json::object();
+    std::ifstream file(AddressFile());
+    return nlohmann::json::parse(file, nullptr, /*allow_exceptions=*/false);
   }
 
   const absl::Time deadline_ = absl::Now() + absl::Seconds(30);
+  int watch_ = -1;  // Of inotify.
   std::string directory_;
   std::string program_;
 };

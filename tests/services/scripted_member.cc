@@ -230,7 +230,9 @@ bool ScriptedMember::WaitPaused(absl::Time deadline) {
 
 bool ScriptedMember::WaitIdle(absl::Time deadline) {
   absl::MutexLock lock(&state_mutex_);
-  const auto idle = [this] { return job_.job_id().empty(); };
+  const auto idle = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(state_mutex_) {
+    return job_.job_id().empty();
+  };
   return state_mutex_.AwaitWithDeadline(absl::Condition(&idle), deadline);
 }
 
