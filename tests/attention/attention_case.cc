@@ -148,7 +148,7 @@ AttentionCase RandomAttentionCase(uint64_t seed) {
   AttentionShape shape;
   shape.head_dim = kHeadDims[upto(5)];
   shape.kv_heads = static_cast<int32_t>(1 + upto(1));
-  shape.heads = shape.kv_heads * static_cast<int32_t>(1 + upto(2));
+  shape.heads = shape.kv_heads * static_cast<int32_t>(upto(7) == 0 ? 5 : 1 + upto(2));
   shape.mask.window = upto(2) == 0 ? 1 + upto(120) : 0;
   shape.scale = upto(3) == 0 ? 0.3f : 0.0f;
   const int64_t q_rows = rows();

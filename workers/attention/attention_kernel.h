@@ -3,7 +3,8 @@
 // One call computes many tasks of any length. Per task and query head n, with its key/value head
 // m = n / (heads / kv_heads), query row i at position q_position + i, key row j at position
 // kv_position + j, and only pairs the mask allows:
-//   s_ij = scale * q_i . k_j      lse_i = log sum_j exp(s_ij)      out_i = sum_j exp(s_ij - lse_i) v_j
+//   s_ij = scale * q_i . k_j      lse_i = log sum_j exp(s_ij)      out_i = sum_j exp(s_ij - lse_i)
+//   v_j
 // A query row with no allowed key gives out = 0 and lse = -infinity.
 //
 // Backward takes the *merged* lse and delta of the whole row, so that the parts of a row split over
@@ -36,10 +37,10 @@ namespace rally {
 
 // Heads and mask shared by every task of a batch.
 struct AttentionShape {
-  int32_t heads = 1;     // N
-  int32_t kv_heads = 1;  // M, divides N
+  int32_t heads = 1;      // N
+  int32_t kv_heads = 1;   // M, divides N
   int32_t head_dim = 64;  // H: 32, 64, 96, 128, 192 or 256
-  float scale = 0.0f;    // 0 means 1 / sqrt(head_dim)
+  float scale = 0.0f;     // 0 means 1 / sqrt(head_dim)
   AttentionMask mask;
 
   friend bool operator==(const AttentionShape&, const AttentionShape&) = default;
@@ -49,8 +50,8 @@ struct AttentionShape {
 struct VarlenTask {
   int64_t q_rows = 0;
   int64_t kv_rows = 0;
-  int64_t q_position = 0;   // Position in the document of query row 0.
-  int64_t kv_position = 0;  // Position in the document of key row 0.
+  int64_t q_position = 0;    // Position in the document of query row 0.
+  int64_t kv_position = 0;   // Position in the document of key row 0.
   const float* q = nullptr;  // [q_rows, N, H]
   const float* k = nullptr;  // [kv_rows, M, H]
   const float* v = nullptr;  // [kv_rows, M, H]
