@@ -241,8 +241,8 @@ void JobRunner::LetGo(const v1::JobEpoch& epoch) {
   }
   v1::MemberMessage message;
   *message.mutable_released()->mutable_job() = epoch;
+  absl::MutexLock lock(&mutex_);  // Whoever has seen the answer sees the member idle.
   Say(std::move(message));
-  absl::MutexLock lock(&mutex_);
   if (!held_.has_value() || !SameEpoch(held_->epoch, epoch)) return;
   held_.reset();
   outbox_.SetJob(std::nullopt);

@@ -177,18 +177,18 @@ void StreamSession::Read(Stream* stream) {
   }
 }
 
-// Waits for Welcome; false when the stream has ended or the coordinator keeps silent.
+// Waits for Welcome; false when the coordinator keeps silent. True as well when there is nothing to
+// wait for any more.
 bool StreamSession::AwaitWelcome() {
   absl::MutexLock lock(&mutex_);
   const auto known = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return welcomed_ || !reading_ || closing_;
   };
-  mutex_.AwaitWithTimeout(absl::Condition(&known), options_.connect_timeout);
-  return welcomed_;
+  return mutex_.AwaitWithTimeout(absl::Condition(&known), options_.connect_timeout);
 }
 
 void StreamSession::Write(Stream* stream, grpc::ClientContext* context) {
-  if (!AwaitWelcome() && !closing()) return context->TryCancel();
+  if (!AwaitWelcome()) return context->TryCancel();
   absl::Time next_heartbeat = absl::InfinitePast();
   while (true) {
     absl::Duration interval;
