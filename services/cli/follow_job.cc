@@ -31,7 +31,7 @@ absl::Status FollowJob(JobClient* client, Console* console, JobSummary* summary,
                        const std::function<void(const v1::JobEvent&)>& on_event) {
   ProgressPrinter printer(console);
   const absl::StatusOr<v1::JobPhase> phase = client->Watch(
-      summary->job_id(), /*after_sequence=*/0, kPatience, [&](const v1::JobEvent& event) {
+      summary->job_id(), summary->sequence(), kPatience, [&](const v1::JobEvent& event) {
         summary->Add(event);
         printer.Show(*summary, event);
         if (on_event != nullptr) on_event(event);

@@ -31,9 +31,9 @@ class ProgressPrinter {
   absl::Time next_line_ = absl::InfinitePast();
 };
 
-// Watches a job until it has ended, showing its progress on console->err() and folding its events
-// into `summary`; `on_event` may be null. OK when the job succeeded; Aborted, with the reason, when
-// it failed or was cancelled; the client's errors.
+// Watches a job until it has ended, showing its progress on console->err() and folding the events
+// that `summary` has not seen into it; `on_event` may be null. OK when the job succeeded; Aborted,
+// with the reason, when it failed or was cancelled; the client's errors.
 absl::Status FollowJob(JobClient* client, Console* console, JobSummary* summary,
                        const std::function<void(const v1::JobEvent&)>& on_event);
 

@@ -29,6 +29,7 @@ std::string PhaseWord(v1::JobPhase phase) {
 }
 
 void JobSummary::Add(const v1::JobEvent& event) {
+  sequence_ = event.sequence();
   switch (event.event_case()) {
     case v1::JobEvent::kStatus:
       status_ = event.status();

@@ -25,6 +25,8 @@ class JobSummary {
   void Add(const v1::JobEvent& event);
 
   const std::string& job_id() const { return job_id_; }
+  // Number of the last event taken in; 0 before the first.
+  int64_t sequence() const { return sequence_; }
   const v1::JobStatus& status() const { return status_; }
   const std::optional<v1::StepReport>& last_step() const { return last_step_; }
   const std::optional<v1::ValidationReport>& last_validation() const { return last_validation_; }
@@ -60,6 +62,7 @@ class JobSummary {
   std::optional<v1::ValidationReport> last_validation_;
   std::optional<double> first_loss_;
   std::string checkpoint_;
+  int64_t sequence_ = 0;
   int64_t steps_ = 0;
   int64_t timed_tokens_ = 0;
   absl::Duration timed_;

@@ -101,8 +101,6 @@ class LocalRun {
     request.set_job_id(request_.job_id());
     *request.mutable_grace_period() = ToProto(grace_);
     if (!(*client)->Cancel(request).ok()) return;
-    summary_ = JobSummary(request_.job_id());
-    events_.clear();
     Follow(client->get()).IgnoreError();
   }
 
