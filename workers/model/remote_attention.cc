@@ -18,11 +18,22 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 struct RemoteAttention::Exchange : torch::CustomClassHolder {
-  ~Exchange() override {
-    if (transfers.empty()) return;
-    // Left by an error: nothing may move through these buffers once they are back in the pool.
-    attention->transport_->Abort(absl::CancelledError("the training step was given up"));
-    (void)attention->transport_->Wait(transfers, absl::InfiniteFuture());
+  ~Exchange() override { GiveUp(); }
+
+  // Lets go of the attention and its pool. A backward pass that failed leaves nodes in the engine's
+  // queue of this thread, which may hold an exchange for longer than its job lives.
+  void GiveUp() {
+    if (attention == nullptr) return;
+    if (!transfers.empty()) {
+      // Left by an error: nothing may move through these buffers once they are back in the pool.
+      attention->transport_->Abort(absl::CancelledError("the training step was given up"));
+      (void)attention->transport_->Wait(transfers, absl::InfiniteFuture());
+      transfers.clear();
+    }
+    requests.clear();
+    replies.clear();
+    attention->exchanges_.erase(this);
+    attention = nullptr;
   }
 
   RemoteAttention* attention = nullptr;
@@ -164,7 +175,9 @@ RemoteAttention::RemoteAttention(const RemoteAttentionOptions& options, Transpor
       pool_(pool),
       service_(std::move(service)) {}
 
-RemoteAttention::~RemoteAttention() = default;
+RemoteAttention::~RemoteAttention() {
+  while (!exchanges_.empty()) (*exchanges_.begin())->GiveUp();
+}
 
 absl::Status RemoteAttention::BeginRound(std::shared_ptr<const Plan> plan) {
   plan_ = std::move(plan);
@@ -192,6 +205,7 @@ at::Tensor RemoteAttention::Dispatch(const Phase& phase, const QueryKeyValue& ro
                                      const QueryKeyValue* ping) {
   auto exchange = c10::make_intrusive<Exchange>();
   exchange->attention = this;
+  exchanges_.insert(exchange.get());
   exchange->phase = phase;
   exchange->routes = routes_[phase.micro_batch][phase.nano_batch].FromHome(options_.rank);
   exchange->tokens = rows.q_TNH.size(0);

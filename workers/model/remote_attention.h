@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <set>
 #include <vector>
 
 #include <absl/status/status.h>
@@ -91,6 +92,7 @@ class RemoteAttention final : public CoreAttention {
   size_t collected_ = 0;                                       // and waited for.
   std::vector<std::array<PhaseRoutes, kNanoBatches>> routes_;  // [micro-batch][nano-batch]
   std::deque<c10::intrusive_ptr<Exchange>> dispatched_;        // Not yet collected, in order.
+  std::set<Exchange*> exchanges_;                              // That live.
   absl::Duration waiting_;
 };
 
