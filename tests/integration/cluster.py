@@ -16,7 +16,7 @@ import threading
 import time
 
 BIN = os.environ["RALLY_BIN_DIR"]
-PATIENCE = 120  # Seconds any single step may take on a busy machine.
+PATIENCE = 60  # Seconds any single step may take on a busy machine.
 
 
 def program(name):
@@ -199,12 +199,12 @@ class Cluster:
         return {int(e["step"]["step"]): e["step"]["loss"] for e in events if "step" in e}
 
     def checksum(self, job_id):
-        return self.await_phase(job_id, "succeeded")["weightsChecksum"]
+        return self.await_phase(job_id, "succeeded")["weights_checksum"]
 
 
-def run_rally(*arguments, patience=PATIENCE):
+def run_rally(*arguments, patience=PATIENCE, env=None):
     return subprocess.run([program("rally"), *arguments], stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, timeout=patience,
+                          capture_output=True, text=True, timeout=patience, env=env,
                           preexec_fn=die_with_parent)
 
 

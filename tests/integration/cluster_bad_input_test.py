@@ -1,0 +1,183 @@
+"""Bad input: a clear message, the right exit code, nothing left behind."""
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import unittest
+
+from cluster import (Cluster, await_condition, die_with_parent, make_dataset, merged, program,
+                     run_rally, small_job, write_job)
+
+FAILURE = 1
+USAGE = 2
+INTERRUPTED = 130
+
+
+def marked(marker):
+    """An environment by which a program's descendants are known."""
+    return {**os.environ, "RALLY_TEST_RUN": marker}
+
+
+def processes_of(marker):
+    """Ids of the processes that have this marker in their environment."""
+    found = []
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            with open(f"/proc/{name}/environ", "rb") as file:
+                if f"RALLY_TEST_RUN={marker}".encode() in file.read().split(b"\0"):
+                    found.append(int(name))
+        except OSError:
+            continue  # It has ended.
+    return found
+
+
+class BadInputTest(unittest.TestCase):
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory(prefix="rally-bad-input-")
+        cls.addClassCleanup(cls.folder.cleanup)
+        cls.directory = cls.folder.name
+        cls.dataset = make_dataset(cls.directory)
+        cls.base = merged(small_job(cls.dataset), {"training": {"steps": 5}})
+        cls.runs = 0
+
+    def path(self, name):
+        return os.path.join(self.directory, name)
+
+    def run_job(self, spec, *arguments):
+        """`rally run` of a spec, given as a dictionary or as text; what it left behind fails."""
+        self.__class__.runs += 1
+        job = self.path(f"job-{self.runs}.yaml")
+        run_directory = self.path(f"run-{self.runs}")
+        if isinstance(spec, str):
+            with open(job, "w") as file:
+                file.write(spec)
+        else:
+            write_job(job, spec)
+        result = run_rally("run", job, "--run-dir", run_directory, *arguments,
+                           env=marked(run_directory))
+        self.assertEqual(processes_of(run_directory), [])
+        return result
+
+    def refuses(self, result, code, *fragments):
+        self.assertEqual(result.returncode, code, result.stderr)
+        for fragment in fragments:
+            self.assertIn(fragment, result.stderr)
+        self.assertLess(len(result.stderr), 2000, "a message, not a dump:\n" + result.stderr)
+
+    def test_job_files(self):
+        base = self.base
+        cases = [
+            (merged(base, {"model": {"layrs": 2}}), ["layrs"]),
+            (merged(base, {"model": {"layers": "many"}}), ["layers", "many"]),
+            (merged(base, {"model": {"layers": 0}}), ["model.layers", "0", "[1, 1024]"]),
+            (merged(base, {"model": {"head_dim": 33}}), ["model.head_dim", "33"]),
+            (merged(base, {"model": {"heads": 4, "kv_heads": 3}}), ["model.kv_heads", "3"]),
+            (merged(base, {"optimizer": {"learning_rate": -1}}), ["optimizer.learning_rate", "-1"]),
+            (merged(base, {"workers": 0}), ["workers", "0"]),
+        ]
+        for spec, fragments in cases:
+            with self.subTest(fragments[0]):
+                self.refuses(self.run_job(spec), USAGE, *fragments)
+        with self.subTest("not YAML"):
+            self.refuses(self.run_job("model: [1, 2\n"), USAGE)
+
+    def test_datasets(self):
+        with self.subTest("missing"):
+            spec = merged(self.base, {"data": {"path": self.path("nothing")}})
+            self.refuses(self.run_job(spec), FAILURE, "data.path", self.path("nothing"))
+        with self.subTest("truncated"):
+            cut = make_dataset(self.directory, "cut")
+            tokens = os.path.join(cut, "tokens.bin")
+            os.truncate(tokens, os.path.getsize(tokens) - 100)
+            spec = merged(self.base, {"data": {"path": cut}})
+            self.refuses(self.run_job(spec), FAILURE, "tokens.bin")
+        with self.subTest("no documents"):
+            empty = self.path("empty.jsonl")
+            open(empty, "w").close()
+            result = run_rally("data", "prepare", empty, "--output", self.path("empty"))
+            self.assertIn(result.returncode, (FAILURE, USAGE), result.stderr)
+            self.assertIn("document", result.stderr)
+            self.assertEqual([n for n in os.listdir(self.directory) if n.startswith("empty.p")
+                              or n == "empty"], [])
+
+    def test_documents_of_one_token_train(self):
+        source = self.path("short.jsonl")
+        with open(source, "w") as file:
+            for i in range(200):
+                file.write(json.dumps({"text": "" if i % 2 else "a"}) + "\n")
+        result = run_rally("data", "prepare", source, "--output", self.path("short"))
+        self.assertEqual(result.returncode, 0, result.stderr)
+        spec = merged(self.base, {"data": {"path": self.path("short")},
+                                  "batch": {"chunk_tokens": 64}})
+        result = self.run_job(spec, "--json")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(json.loads(result.stdout.splitlines()[-1])["steps"], 5)
+
+    def test_ports_and_coordinators(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            with self.subTest("a port in use"):
+                result = run_rally("up", "--listen", f"127.0.0.1:{port}", "--run-dir",
+                                   self.path("up"), env=marked(self.path("up")))
+                self.refuses(result, FAILURE, str(port))
+                self.assertEqual(processes_of(self.path("up")), [])
+        with self.subTest("a coordinator that is not there"):
+            result = run_rally(f"--coordinator=127.0.0.1:{port}", "list")
+            self.refuses(result, FAILURE, f"127.0.0.1:{port}")
+
+    def test_one_id_two_specs(self):
+        with Cluster() as cluster:
+            cluster.submit("same", self.base)
+            cluster.submit("same", self.base)  # A repeat is the same job.
+            other = write_job(self.path("other.yaml"), merged(self.base, {"training": {"steps": 6}}))
+            result = cluster.rally("submit", other, "--id", "same", check=False)
+            self.refuses(result, FAILURE, "same", "another spec")
+
+    def test_programs_refuse_unknown_flags(self):
+        for name in ("rally", "rally-coordinator", "rally-worker"):
+            with self.subTest(name):
+                result = subprocess.run([program(name), "--colour=red"], capture_output=True,
+                                        text=True, timeout=60)
+                self.refuses(result, USAGE, "colour")
+
+    def interrupt_after(self, delay, index):
+        job = write_job(self.path(f"stop-{index}.yaml"),
+                        merged(self.base, {"training": {"steps": 100000}}))
+        run_directory = self.path(f"stop-run-{index}")
+        run = subprocess.Popen([program("rally"), "run", job, "--run-dir", run_directory,
+                                "--threads", "1"], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                               env=marked(run_directory), preexec_fn=die_with_parent)
+        deadline = time.monotonic() + delay
+        while time.monotonic() < deadline:
+            self.assertIsNone(run.poll(), "it ended by itself")
+            time.sleep(0.01)
+        run.send_signal(signal.SIGINT)
+        _, errors = run.communicate(timeout=60)
+        # Before its first line of code the program has no say in how it ends.
+        self.assertIn(run.returncode, (INTERRUPTED, -signal.SIGINT), errors)
+        await_condition(lambda: processes_of(run_directory) == [], "no process is left", 10)
+        self.assertFalse(os.path.exists(os.path.join(run_directory, "coordinator.address.json")))
+
+    def test_interrupt_at_any_moment(self):
+        moments = random.Random(20)
+        for index in range(8):
+            # The first ones hit the start, the later ones the training.
+            delay = moments.uniform(0.05, 0.5 * (index + 1))
+            with self.subTest(f"Ctrl-C after {delay:.2f} s"):
+                self.interrupt_after(delay, index)
+
+
+if __name__ == "__main__":
+    unittest.main()
