@@ -1,11 +1,11 @@
 #include "scheduler/job_spec.h"
 
+#include <algorithm>
+#include <array>
+
 #include <absl/status/status.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/string_view.h>
-
-#include <algorithm>
-#include <array>
 
 #include "common/status_macros.h"
 

@@ -18,7 +18,7 @@ namespace {
 // Attention and linear layers weigh about the same per phase.
 JobSpec BenchJob() {
   JobSpec spec;
-  spec.model.layers = 4;
+  spec.model.layers = 8;
   spec.model.hidden_size = 256;
   spec.model.feed_forward_size = 704;
   spec.model.heads = 4;
