@@ -16,7 +16,7 @@ import threading
 import time
 
 BIN = os.environ["RALLY_BIN_DIR"]
-PATIENCE = 60  # Seconds any single step may take on a busy machine.
+PATIENCE = 120  # Seconds any single step may take on a busy machine.
 
 
 def program(name):

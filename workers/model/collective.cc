@@ -1,12 +1,17 @@
 #include "workers/model/collective.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <filesystem>
+#include <set>
+#include <system_error>
 #include <utility>
+#include <vector>
 
 #include <absl/base/thread_annotations.h>
 #include <absl/cleanup/cleanup.h>
@@ -56,19 +61,54 @@ class SingleCollective final : public Collective {
   absl::Status status_ ABSL_GUARDED_BY(mutex_);
 };
 
-// Closing the connections is the one way to wake a blocked operation, and c10d keeps it to itself.
-class ClosableGloo final : public c10d::ProcessGroupGloo {
- public:
-  using c10d::ProcessGroupGloo::ProcessGroupGloo;
-  void CloseConnections() {
-    for (const auto& context : contexts_) context->closeConnections();
+// Connected stream sockets of this process.
+std::set<int> ConnectedSockets() {
+  std::set<int> sockets;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd", error)) {
+    int fd = -1;
+    sockaddr_storage peer = {};
+    socklen_t length = sizeof(peer);
+    if (!absl::SimpleAtoi(entry.path().filename().string(), &fd)) continue;
+    if (getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &length) != 0) continue;
+    if (peer.ss_family == AF_INET || peer.ss_family == AF_INET6) sockets.insert(fd);
   }
+  return sockets;
+}
+
+// Second descriptors of the connections that were made while a group connected. Shutting those down
+// is the one way to wake an operation of one's own: c10d and Gloo keep their connections to
+// themselves, and closing them wakes the peers alone. A foreign connection that was made at the
+// same time may be among them; its owner, a session or a transport, deals with its end.
+class Connections {
+ public:
+  explicit Connections(const std::set<int>& before) {
+    for (const int fd : ConnectedSockets()) {
+      const int copy = before.count(fd) > 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+      if (copy >= 0) copies_.push_back(copy);
+    }
+  }
+  Connections(const Connections&) = delete;
+  Connections& operator=(const Connections&) = delete;
+  ~Connections() {
+    for (const int fd : copies_) close(fd);
+  }
+  void ShutDown() const {
+    for (const int fd : copies_) shutdown(fd, SHUT_RDWR);
+  }
+
+ private:
+  std::vector<int> copies_;
 };
 
 class GlooCollective final : public Collective {
  public:
-  GlooCollective(c10::intrusive_ptr<ClosableGloo> group, int32_t rank, int32_t ranks)
-      : group_(std::move(group)), rank_(rank), ranks_(ranks) {}
+  GlooCollective(c10::intrusive_ptr<c10d::ProcessGroupGloo> group,
+                 std::unique_ptr<Connections> connections, int32_t rank, int32_t ranks)
+      : connections_(std::move(connections)),
+        group_(std::move(group)),
+        rank_(rank),
+        ranks_(ranks) {}
 
   int32_t rank() const override { return rank_; }
   int32_t ranks() const override { return ranks_; }
@@ -80,7 +120,7 @@ class GlooCollective final : public Collective {
   }
 
   void Abort(const absl::Status& error) override {
-    if (KeepFirst(error)) group_->CloseConnections();
+    if (KeepFirst(error)) connections_->ShutDown();
   }
 
  private:
@@ -110,7 +150,8 @@ class GlooCollective final : public Collective {
     return status_;
   }
 
-  const c10::intrusive_ptr<ClosableGloo> group_;
+  const std::unique_ptr<Connections> connections_;
+  const c10::intrusive_ptr<c10d::ProcessGroupGloo> group_;
   const int32_t rank_;
   const int32_t ranks_;
   mutable absl::Mutex mutex_;
@@ -169,10 +210,9 @@ absl::StatusOr<std::string> LocalAddressTowards(const HostPort& to) {
   return std::string(text);
 }
 
-absl::StatusOr<c10::intrusive_ptr<ClosableGloo>> ConnectGloo(int32_t rank, int32_t ranks,
-                                                             const HostPort& store_at,
-                                                             const std::string& local_address,
-                                                             std::chrono::milliseconds timeout) {
+absl::StatusOr<c10::intrusive_ptr<c10d::ProcessGroupGloo>> ConnectGloo(
+    int32_t rank, int32_t ranks, const HostPort& store_at, const std::string& local_address,
+    std::chrono::milliseconds timeout) {
   try {
     c10d::TCPStoreOptions store_options;
     store_options.port = store_at.port;
@@ -183,7 +223,7 @@ absl::StatusOr<c10::intrusive_ptr<ClosableGloo>> ConnectGloo(int32_t rank, int32
     options->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(local_address));
     options->timeout = timeout;
     options->threads = 1;
-    return c10::make_intrusive<ClosableGloo>(store, rank, ranks, options);
+    return c10::make_intrusive<c10d::ProcessGroupGloo>(store, rank, ranks, options);
   } catch (const std::exception& error) {
     return FromException(error, absl::StrCat("rank ", rank, " could not join the workers' group"));
   }
@@ -214,9 +254,11 @@ absl::StatusOr<std::unique_ptr<Collective>> MakeCollective(int32_t rank, int32_t
   if (ranks == 1) return std::make_unique<SingleCollective>();
   RALLY_ASSIGN_OR_RETURN(const HostPort store_at, ParseEndpoint(endpoint));
   RALLY_ASSIGN_OR_RETURN(const std::string local_address, LocalAddressTowards(store_at));
+  const std::set<int> before = ConnectedSockets();
   RALLY_ASSIGN_OR_RETURN(auto group, ConnectGloo(rank, ranks, store_at, local_address,
                                                  absl::ToChronoMilliseconds(timeout)));
-  return std::make_unique<GlooCollective>(std::move(group), rank, ranks);
+  return std::make_unique<GlooCollective>(std::move(group), std::make_unique<Connections>(before),
+                                          rank, ranks);
 }
 
 }  // namespace rally
