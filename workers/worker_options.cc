@@ -127,10 +127,10 @@ Usage: rally-worker --role=model|attention [--flag=value ...]
   --advertise-host=HOST    Address at which the other members reach this one. Default: 127.0.0.1
                            with a coordinator on this machine's loopback, else the address of the
                            interface that reaches the coordinator.
-  --transports=LIST        UCX transports, as UCX_TLS names them. Default: shared memory and TCP when
-                           all members of a job run on one machine, else what UCX chooses.
-  --network-devices=LIST   Network devices for UCX, as UCX_NET_DEVICES names them. Default: lo on one
-                           machine, else all.
+  --transports=LIST        UCX transports, as UCX_TLS names them. Default: shared memory and TCP
+                           when all members of a job run on one machine, else what UCX chooses.
+  --network-devices=LIST   Network devices for UCX, as UCX_NET_DEVICES names them. Default: lo on
+                           one machine, else all.
   --phase-timeout=DURATION Longest wait for one phase's messages, or for the other workers'
                            gradients, before the job is restarted. Default 5m.
   --grace=DURATION         Longest time to finish after SIGTERM or Ctrl-C. Default 30s.

@@ -117,7 +117,12 @@ grpc::Status ScriptedJobService::WatchJob(grpc::ServerContext* context,
     if (left-- == 0) return grpc::Status(grpc::StatusCode::UNAVAILABLE, "scripted loss");
     writer->Write(event);
   }
-  while (hang && !context->IsCancelled()) absl::SleepFor(absl::Milliseconds(2));
+  // A hanging stream ends when its client leaves, which a synchronous service can only ask for.
+  absl::MutexLock lock(&mutex_);
+  const auto let_go = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !hang_; };
+  while (hang && !context->IsCancelled()) {
+    if (mutex_.AwaitWithTimeout(absl::Condition(&let_go), absl::Milliseconds(2))) break;
+  }
   return grpc::Status::OK;
 }
 

@@ -17,6 +17,7 @@ import time
 
 BIN = os.environ["RALLY_BIN_DIR"]
 PATIENCE = 120  # Seconds any single step may take on a busy machine.
+ENDED = ("JOB_PHASE_FAILED", "JOB_PHASE_CANCELLED", "JOB_PHASE_SUCCEEDED")
 
 
 def program(name):
@@ -185,7 +186,7 @@ class Cluster:
             status.update(self.status(job_id))
             if status["phase"] in wanted:
                 return True
-            if status["phase"] in ("JOB_PHASE_FAILED", "JOB_PHASE_CANCELLED", "JOB_PHASE_SUCCEEDED"):
+            if status["phase"] in ENDED:
                 raise RuntimeError(f"{job_id} ended: {status}")
             return False
 

@@ -140,7 +140,8 @@ class BadInputTest(unittest.TestCase):
         with Cluster() as cluster:
             cluster.submit("same", self.base)
             cluster.submit("same", self.base)  # A repeat is the same job.
-            other = write_job(self.path("other.yaml"), merged(self.base, {"training": {"steps": 6}}))
+            six_steps = merged(self.base, {"training": {"steps": 6}})
+            other = write_job(self.path("other.yaml"), six_steps)
             result = cluster.rally("submit", other, "--id", "same", check=False)
             self.refuses(result, FAILURE, "same", "another spec")
 

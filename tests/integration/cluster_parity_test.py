@@ -62,7 +62,8 @@ class ParityTest(unittest.TestCase):
                     rows.append((name, losses[1], losses[steps],
                                  largest_difference(losses, reference)))
             codes = cluster.stop()
-        print(f"\n{'job':<32} {'first loss':>10} {'last loss':>10} {'largest relative difference':>28}")
+        header = ("job", "first loss", "last loss", "largest relative difference")
+        print("\n{:<32} {:>10} {:>10} {:>28}".format(*header))
         for name, first, last, difference in rows:
             print(f"{name:<32} {first:>10.6f} {last:>10.6f} {difference:>28.2e}")
         for name, _, _, difference in rows:
