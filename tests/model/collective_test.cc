@@ -4,6 +4,7 @@
 #include <thread>
 #include <vector>
 
+#include <absl/synchronization/barrier.h>
 #include <gtest/gtest.h>
 
 #include "common/check.h"
@@ -80,19 +81,22 @@ TEST(Collective, AbortWakesABlockedReduction) {
   });
 }
 
+// All ranks released at once: each is in a reduction that the others' aborts cannot end.
 TEST(Collective, OwnAbortWakesOwnReduction) {
-  OnEveryRank(2, absl::Seconds(60), [](Collective& collective) {
-    float value = 1;
+  absl::Barrier* both_aborted = new absl::Barrier(2);
+  OnEveryRank(2, absl::Minutes(5), [&](Collective& collective) {
     std::vector<float> values(10, 1.0f);
-    ASSERT_TRUE(collective.AllReduceSum(absl::MakeSpan(&value, 1)).ok());
-    // Either both reductions below are woken by an abort, or one sees the other's end.
-    std::thread aborter([&] { collective.Abort(absl::CancelledError("stop")); });
-    absl::Status status;
-    if (collective.rank() == 0) status = collective.AllReduceSum(absl::MakeSpan(values));
-    aborter.join();
-    if (collective.rank() == 0) {
-      EXPECT_FALSE(status.ok());
+    ASSERT_TRUE(collective.AllReduceSum(absl::MakeSpan(values)).ok());
+    if (collective.rank() == 1) {
+      // Stays away from the reduction that rank 0 is in, until rank 0 has been woken.
+      if (both_aborted->Block()) delete both_aborted;
+      return;
     }
+    std::thread aborter([&] { collective.Abort(absl::CancelledError("stop")); });
+    EXPECT_EQ(collective.AllReduceSum(absl::MakeSpan(values)), absl::CancelledError("stop"));
+    EXPECT_EQ(values[0], 2.0f);  // What a reduction given up has read stays as it was.
+    aborter.join();
+    if (both_aborted->Block()) delete both_aborted;
   });
 }
 

@@ -1,17 +1,12 @@
 #include "workers/model/collective.h"
 
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <netdb.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <chrono>
-#include <filesystem>
-#include <set>
-#include <system_error>
 #include <utility>
-#include <vector>
 
 #include <absl/base/thread_annotations.h>
 #include <absl/cleanup/cleanup.h>
@@ -29,15 +24,17 @@ namespace rally {
 namespace {
 
 // c10d's messages are long: a stack trace follows the first line.
-absl::Status FromException(const std::exception& error, const std::string& what) {
-  const std::string text = error.what();
-  const std::string first_line = text.substr(0, text.find('\n'));
-  const std::string message = absl::StrCat(what, ": ", first_line);
+absl::Status FromMessage(const std::string& text, const std::string& what) {
+  const std::string message = absl::StrCat(what, ": ", text.substr(0, text.find('\n')));
   const std::string lower = absl::AsciiStrToLower(text);
   if (absl::StrContains(lower, "timeout") || absl::StrContains(lower, "timed out")) {
     return absl::DeadlineExceededError(message);
   }
   return absl::UnavailableError(message);
+}
+
+absl::Status FromException(const std::exception& error, const std::string& what) {
+  return FromMessage(error.what(), what);
 }
 
 // A collective of one: sums of one are what they are.
@@ -61,54 +58,47 @@ class SingleCollective final : public Collective {
   absl::Status status_ ABSL_GUARDED_BY(mutex_);
 };
 
-// Connected stream sockets of this process.
-std::set<int> ConnectedSockets() {
-  std::set<int> sockets;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd", error)) {
-    int fd = -1;
-    sockaddr_storage peer = {};
-    socklen_t length = sizeof(peer);
-    if (!absl::SimpleAtoi(entry.path().filename().string(), &fd)) continue;
-    if (getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &length) != 0) continue;
-    if (peer.ss_family == AF_INET || peer.ss_family == AF_INET6) sockets.insert(fd);
-  }
-  return sockets;
-}
-
-// Second descriptors of the connections that were made while a group connected. Shutting those down
-// is the one way to wake an operation of one's own: c10d and Gloo keep their connections to
-// themselves, and closing them wakes the peers alone. A foreign connection that was made at the
-// same time may be among them; its owner, a session or a transport, deals with its end.
-class Connections {
+// Closing the connections is the one way to wake a blocked operation, and c10d keeps it to itself.
+class ClosableGloo final : public c10d::ProcessGroupGloo {
  public:
-  explicit Connections(const std::set<int>& before) {
-    for (const int fd : ConnectedSockets()) {
-      const int copy = before.count(fd) > 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
-      if (copy >= 0) copies_.push_back(copy);
-    }
+  using c10d::ProcessGroupGloo::ProcessGroupGloo;
+  void CloseConnections() {
+    for (const auto& context : contexts_) context->closeConnections();
   }
-  Connections(const Connections&) = delete;
-  Connections& operator=(const Connections&) = delete;
-  ~Connections() {
-    for (const int fd : copies_) close(fd);
+};
+
+// How one reduction ended, told by Gloo's thread to the caller, who may have gone.
+class Outcome {
+ public:
+  // `error` is empty on success. The first end counts.
+  void End(const std::string& error) {
+    absl::MutexLock lock(&mutex_);
+    if (ended_) return;
+    ended_ = true;
+    error_ = error;
   }
-  void ShutDown() const {
-    for (const int fd : copies_) shutdown(fd, SHUT_RDWR);
+  // Waits for the end; Gloo's own timeout bounds it.
+  std::string Await() {
+    absl::MutexLock lock(&mutex_, absl::Condition(&ended_));
+    return error_;
   }
 
  private:
-  std::vector<int> copies_;
+  absl::Mutex mutex_;
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  std::string error_ ABSL_GUARDED_BY(mutex_);
 };
 
+// Gloo cannot be told to give an operation up: closing its connections wakes the peers, and its own
+// thread goes on waiting until its timeout. So sums are made in memory of their own, and after an
+// abort within a reduction the caller leaves, and the group with its thread is left behind.
 class GlooCollective final : public Collective {
  public:
-  GlooCollective(c10::intrusive_ptr<c10d::ProcessGroupGloo> group,
-                 std::unique_ptr<Connections> connections, int32_t rank, int32_t ranks)
-      : connections_(std::move(connections)),
-        group_(std::move(group)),
-        rank_(rank),
-        ranks_(ranks) {}
+  GlooCollective(c10::intrusive_ptr<ClosableGloo> group, int32_t rank, int32_t ranks)
+      : group_(std::move(group)), rank_(rank), ranks_(ranks) {}
+  ~GlooCollective() override {
+    if (abandoned_) group_.release();
+  }
 
   int32_t rank() const override { return rank_; }
   int32_t ranks() const override { return ranks_; }
@@ -120,42 +110,66 @@ class GlooCollective final : public Collective {
   }
 
   void Abort(const absl::Status& error) override {
-    if (KeepFirst(error)) connections_->ShutDown();
+    std::shared_ptr<Outcome> pending;
+    {
+      absl::MutexLock lock(&mutex_);
+      if (!status_.ok()) return;
+      status_ = error;
+      pending = pending_;
+    }
+    group_->CloseConnections();
+    if (pending != nullptr) pending->End("aborted");
   }
 
  private:
   // Gloo sums around a ring in an order fixed by the ranks, and every rank gets the same bits.
   absl::Status Reduce(void* data, size_t count, at::ScalarType type) {
-    RALLY_RETURN_IF_ERROR(status());
-    if (count == 0) return absl::OkStatus();
+    if (count == 0) return status();
+    const auto outcome = std::make_shared<Outcome>();
+    RALLY_RETURN_IF_ERROR(Begin(outcome));
+    const at::Tensor values =
+        at::from_blob(data, {static_cast<int64_t>(count)}, at::TensorOptions().dtype(type));
     try {
-      std::vector<at::Tensor> tensors = {
-          at::from_blob(data, {static_cast<int64_t>(count)}, at::TensorOptions().dtype(type))};
-      group_->allreduce(tensors)->wait();
+      std::vector<at::Tensor> sums = {values.clone()};
+      const auto future = group_->allreduce(sums)->getFuture();
+      future->addCallback([outcome](c10::ivalue::Future& done) {
+        outcome->End(done.hasError() ? done.tryRetrieveErrorMessage() : "");
+      });
+      const std::string error = outcome->Await();
+      RALLY_RETURN_IF_ERROR(Finish(error, future->completed()));
+      values.copy_(sums[0]);
       return absl::OkStatus();
     } catch (const std::exception& error) {
-      KeepFirst(FromException(error, "gradient reduction"));
-      return status();
+      return Finish(error.what(), true);
     }
   }
 
-  bool KeepFirst(const absl::Status& error) {
+  absl::Status Begin(const std::shared_ptr<Outcome>& outcome) {
     absl::MutexLock lock(&mutex_);
-    if (!status_.ok()) return false;
-    status_ = error;
-    return true;
+    if (status_.ok()) pending_ = outcome;
+    return status_;
+  }
+  // The sticky status once a reduction has ended with `error`; `completed` unless Gloo still has
+  // it.
+  absl::Status Finish(const std::string& error, bool completed) {
+    absl::MutexLock lock(&mutex_);
+    pending_ = nullptr;
+    abandoned_ = abandoned_ || !completed;
+    if (status_.ok() && !error.empty()) status_ = FromMessage(error, "gradient reduction");
+    return status_;
   }
   absl::Status status() const {
     absl::MutexLock lock(&mutex_);
     return status_;
   }
 
-  const std::unique_ptr<Connections> connections_;
-  const c10::intrusive_ptr<c10d::ProcessGroupGloo> group_;
+  c10::intrusive_ptr<ClosableGloo> group_;
   const int32_t rank_;
   const int32_t ranks_;
+  bool abandoned_ = false;  // By the caller's thread, which also destroys.
   mutable absl::Mutex mutex_;
   absl::Status status_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<Outcome> pending_ ABSL_GUARDED_BY(mutex_);
 };
 
 class StoreRendezvous final : public Rendezvous {
@@ -210,9 +224,10 @@ absl::StatusOr<std::string> LocalAddressTowards(const HostPort& to) {
   return std::string(text);
 }
 
-absl::StatusOr<c10::intrusive_ptr<c10d::ProcessGroupGloo>> ConnectGloo(
-    int32_t rank, int32_t ranks, const HostPort& store_at, const std::string& local_address,
-    std::chrono::milliseconds timeout) {
+absl::StatusOr<c10::intrusive_ptr<ClosableGloo>> ConnectGloo(int32_t rank, int32_t ranks,
+                                                             const HostPort& store_at,
+                                                             const std::string& local_address,
+                                                             std::chrono::milliseconds timeout) {
   try {
     c10d::TCPStoreOptions store_options;
     store_options.port = store_at.port;
@@ -223,7 +238,7 @@ absl::StatusOr<c10::intrusive_ptr<c10d::ProcessGroupGloo>> ConnectGloo(
     options->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(local_address));
     options->timeout = timeout;
     options->threads = 1;
-    return c10::make_intrusive<c10d::ProcessGroupGloo>(store, rank, ranks, options);
+    return c10::make_intrusive<ClosableGloo>(store, rank, ranks, options);
   } catch (const std::exception& error) {
     return FromException(error, absl::StrCat("rank ", rank, " could not join the workers' group"));
   }
@@ -254,11 +269,9 @@ absl::StatusOr<std::unique_ptr<Collective>> MakeCollective(int32_t rank, int32_t
   if (ranks == 1) return std::make_unique<SingleCollective>();
   RALLY_ASSIGN_OR_RETURN(const HostPort store_at, ParseEndpoint(endpoint));
   RALLY_ASSIGN_OR_RETURN(const std::string local_address, LocalAddressTowards(store_at));
-  const std::set<int> before = ConnectedSockets();
   RALLY_ASSIGN_OR_RETURN(auto group, ConnectGloo(rank, ranks, store_at, local_address,
                                                  absl::ToChronoMilliseconds(timeout)));
-  return std::make_unique<GlooCollective>(std::move(group), std::make_unique<Connections>(before),
-                                          rank, ranks);
+  return std::make_unique<GlooCollective>(std::move(group), rank, ranks);
 }
 
 }  // namespace rally
