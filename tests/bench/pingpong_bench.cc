@@ -19,8 +19,8 @@ namespace {
 JobSpec BenchJob() {
   JobSpec spec;
   spec.model.layers = 8;
-  spec.model.hidden_size = 256;
-  spec.model.feed_forward_size = 704;
+  spec.model.hidden_size = 128;
+  spec.model.feed_forward_size = 384;
   spec.model.heads = 4;
   spec.model.kv_heads = 2;
   spec.model.head_dim = 64;
@@ -34,7 +34,11 @@ JobSpec BenchJob() {
 
 absl::StatusOr<Plan> PlanFor(JobSpec spec, bool ping_pong) {
   spec.training.ping_pong = ping_pong;
-  return MakeBenchPlan(spec, OneLongDocument(2, spec.batch.chunk_tokens, 256), true);
+  // One long document for each nano-batch of the first worker, so that ping and pong weigh the same
+  // and both need the network.
+  ChunkLengths lengths = OneLongDocument(2, spec.batch.chunk_tokens, 256);
+  lengths[0] = {spec.batch.chunk_tokens / 2, spec.batch.chunk_tokens / 2};
+  return MakeBenchPlan(spec, lengths, true);
 }
 
 // Compute time of one phase of the mean rank, without any delay.
