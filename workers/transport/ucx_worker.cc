@@ -198,7 +198,8 @@ void UcxWorker::OnEndpointError(void* endpoint, ucp_ep_h /*handle*/, ucs_status_
 void UcxWorker::Sleep(absl::Duration limit) {
   if (ucp_worker_arm(worker_) != UCS_OK) return;  // Busy: something came meanwhile.
   pollfd descriptor = {event_descriptor_, POLLIN, 0};
-  poll(&descriptor, 1, static_cast<int>(absl::ToInt64Milliseconds(limit)));
+  // A limit that has passed meanwhile must not become negative: poll would wait for ever.
+  poll(&descriptor, 1, static_cast<int>(std::max<int64_t>(absl::ToInt64Milliseconds(limit), 0)));
 }
 
 void UcxWorker::Close(bool flush, absl::Duration limit) {

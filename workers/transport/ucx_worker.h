@@ -60,7 +60,8 @@ class UcxWorker {
 
   // True when something moved.
   bool Progress() { return ucp_worker_progress(worker_) != 0; }
-  // Sleeps until UCX has work, Signal or `limit`, unless there is work already.
+  // Sleeps until UCX has work, Signal or `limit`, unless there is work already. Not at all when
+  // `limit` is negative.
   void Sleep(absl::Duration limit);
   void Signal() { ucp_worker_signal(worker_); }
   // Brings UCX to a state in which it can be destroyed, for at most `limit`. `flush` first pushes
