@@ -5,7 +5,8 @@
 // kv_position + j, and only pairs the mask allows:
 //   s_ij = scale * q_i . k_j      lse_i = log sum_j exp(s_ij)      out_i = sum_j exp(s_ij - lse_i)
 //   v_j
-// A query row with no allowed key gives out = 0 and lse = -infinity.
+// A query row with no allowed key gives out = 0 and lse = -infinity. NaN and infinity in rows of k
+// and v reach the query rows that see them, and no others.
 //
 // Backward takes the *merged* lse and delta of the whole row, so that the parts of a row split over
 // key ranges add up to the exact gradient:

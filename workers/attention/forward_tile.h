@@ -191,6 +191,10 @@ class ForwardTileRun {
     k_ = tile_.k + begin * tile_.kv_stride;
     v_ = tile_.v + begin * tile_.kv_stride;
     block_stride_ = tile_.kv_stride;
+    const TileMask& mask = tile_.mask;
+    const bool masked =
+        end - 1 > mask.diagonal || begin <= tile_.rows - 1 + mask.diagonal - mask.window;
+    values_finite_ = !masked || ValuesFinite(end - begin);
     if (panels_ == 1 || tile_.kv_stride == tile_.head_dim) return;
     float* const k = block_;
     float* const v = block_ + (end - begin) * tile_.head_dim;
@@ -205,6 +209,24 @@ class ForwardTileRun {
     k_ = k;
     v_ = v;
     block_stride_ = tile_.head_dim;
+  }
+
+  bool ValuesFinite(int64_t rows) const {
+    Reg sum[2] = {V::Broadcast(0.0f), V::Broadcast(0.0f)};
+    for (int64_t row = 0; row < rows; ++row) {
+      const float* v = v_ + row * block_stride_;
+      for (int32_t d = 0; d < tile_.head_dim; d += 2 * V::kLanes) {
+        for (int half = 0; half < 2; ++half) {
+          const Reg x = V::Load(v + d + half * V::kLanes);
+          sum[half] = V::Add(sum[half], V::Sub(x, x));  // 0, or NaN for ever.
+        }
+      }
+    }
+    float lanes[V::kLanes];
+    V::Store(lanes, V::Add(sum[0], sum[1]));
+    bool finite = true;
+    for (const float lane : lanes) finite = finite && lane == 0.0f;
+    return finite;
   }
 
   void Begin(const ForwardPanel& panel) {
@@ -240,6 +262,7 @@ class ForwardTileRun {
       Scores<C, false>(panel, begin, end, begin - loaded);
     }
     Softmax<C>(panel, old_max, static_cast<int>(end - begin));
+    if (masked && !values_finite_) return AddSeenValues<C>(panel, begin, end, begin - loaded);
     Product<V, C>(LeftOperand<true>{v_ + (begin - loaded) * block_stride_, block_stride_},
                   tile_.head_dim, RightOperand<V>{scores_, C * V::kLanes}, end - begin,
                   OutputEpilogue<V, C>{panel.out, rescaling_});
@@ -282,6 +305,28 @@ class ForwardTileRun {
       const Reg old_sum = V::Load(panel.sum + c * V::kLanes);
       V::Store(panel.sum + c * V::kLanes,
                V::Fma(old_sum, V::Load(rescaling_ + c * V::kLanes), sum[c]));
+    }
+  }
+
+  // The product of probabilities and values, of allowed pairs alone: a masked pair's 0 times NaN or
+  // infinity would reach rows that do not see it. Rare, hence plain.
+  template <int C>
+  void AddSeenValues(const ForwardPanel& panel, int64_t begin, int64_t end, int64_t skip) {
+    constexpr int kPanelLanes = C * V::kLanes;
+    for (int64_t i = 0; i < int64_t{kPanelLanes} * tile_.head_dim; ++i) {
+      panel.out[i] *= rescaling_[i % kPanelLanes];
+    }
+    for (int64_t key = 0; key < end - begin; ++key) {
+      const int64_t first = begin + key - panel.row - tile_.mask.diagonal;
+      const int64_t last =
+          first + tile_.mask.window < panel.rows ? first + tile_.mask.window : int64_t{panel.rows};
+      const float* p = scores_ + key * kPanelLanes;
+      const float* v = v_ + (skip + key) * block_stride_;
+      for (int64_t lane = first < 0 ? 0 : first; lane < last; ++lane) {
+        for (int32_t d = 0; d < tile_.head_dim; ++d) {
+          panel.out[int64_t{d} * kPanelLanes + lane] += p[lane] * v[d];
+        }
+      }
     }
   }
 
@@ -328,6 +373,7 @@ class ForwardTileRun {
   const float* k_ = nullptr;
   const float* v_ = nullptr;
   int64_t block_stride_ = 0;
+  bool values_finite_ = true;  // Unless no pair of the block is masked: then not asked.
 };
 
 template <class V>
