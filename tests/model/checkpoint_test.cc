@@ -136,12 +136,40 @@ TEST_F(CheckpointTest, DamageIsFoundAndNamed) {
     FlipByte(path, static_cast<int64_t>(fs::file_size(path)) / 2);
   }
   EXPECT_TRUE(Restore(spec_).ok());
+  const std::string manifest = folder + "/trainer.json";
+  auto edited = nlohmann::json::parse(*ReadFile(manifest));
+  edited["data_position"]["index"] = -1;
+  std::ofstream(manifest) << edited;
+  EXPECT_THAT(std::string(Restore(spec_).message()), HasSubstr(manifest + " has a negative"));
   fs::resize_file(folder + "/optimizer.safetensors", 100);
   EXPECT_EQ(Restore(spec_).code(), absl::StatusCode::kDataLoss);
   fs::remove(folder + "/model.safetensors");
   EXPECT_THAT(std::string(Restore(spec_).message()), HasSubstr("model.safetensors is missing"));
   fs::resize_file(folder + "/trainer.json", 20);
   EXPECT_EQ(Restore(spec_).code(), absl::StatusCode::kDataLoss);
+}
+
+TEST_F(CheckpointTest, DamageOfTheNewestNamesTheWayBackToAnOlderOne) {
+  std::vector<std::string> folders;
+  for (const int64_t steps : {1, 2, 3}) folders.push_back(TrainAndSave(steps));
+  FlipByte(folders[2] + "/model.safetensors", 1000);
+  absl::Status status = Restore(spec_);
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << status;
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr(folders[2] + "/model.safetensors is damaged"),
+                    HasSubstr("to continue from step 2, which is whole, remove " + folders[2])));
+
+  fs::remove(folders[1] + "/trainer.json");
+  EXPECT_THAT(
+      std::string(Restore(spec_).message()),
+      HasSubstr("from step 1, which is whole, remove " + folders[2] + " and " + folders[1]));
+  // Doing as told helps.
+  fs::remove_all(folders[2]);
+  fs::remove_all(folders[1]);
+  EXPECT_TRUE(Restore(spec_).ok());
+
+  FlipByte(folders[0] + "/config.json", 10);
+  EXPECT_THAT(std::string(Restore(spec_).message()), HasSubstr("no older checkpoint"));
 }
 
 TEST_F(CheckpointTest, AnotherShapeIsRefusedByFieldName) {

@@ -1,5 +1,6 @@
 #include "workers/model/checkpoint.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -12,6 +13,7 @@
 #include <absl/cleanup/cleanup.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
+#include <absl/strings/str_join.h>
 #include <nlohmann/json.hpp>
 #include <xxhash.h>
 
@@ -134,8 +136,9 @@ absl::Status VerifyFiles(const std::string& folder, const nlohmann::json& manife
   return absl::OkStatus();
 }
 
-absl::StatusOr<TrainingPosition> PositionOf(const std::string& folder,
-                                            const nlohmann::json& manifest) {
+// The position of a checkpoint whose files are all as they were written.
+absl::StatusOr<TrainingPosition> VerifiedPosition(const std::string& folder) {
+  RALLY_ASSIGN_OR_RETURN(const nlohmann::json manifest, ReadManifest(folder));
   try {
     RALLY_RETURN_IF_ERROR(VerifyFiles(folder, manifest));
     const nlohmann::json& data = manifest.at("data_position");
@@ -143,11 +146,48 @@ absl::StatusOr<TrainingPosition> PositionOf(const std::string& folder,
     position.step = manifest.at("step").get<int64_t>();
     position.data = {data.at("pass").get<int64_t>(), data.at("index").get<int64_t>(),
                      data.at("token").get<int64_t>()};
+    if (std::min({position.step, position.data.pass, position.data.index, position.data.token}) <
+        0) {
+      return absl::DataLossError(absl::StrCat(folder, "/", kTrainer, " has a negative position"));
+    }
     return position;
   } catch (const nlohmann::json::exception& error) {
     return absl::DataLossError(
         absl::StrCat(folder, "/", kTrainer, " is incomplete: ", error.what()));
   }
+}
+
+absl::StatusOr<TrainingPosition> ReadCheckpoint(const std::string& folder, const JobSpec& spec,
+                                                const WeightLayout& layout,
+                                                const CheckpointArrays& arrays) {
+  RALLY_ASSIGN_OR_RETURN(const TrainingPosition position, VerifiedPosition(folder));
+  RALLY_ASSIGN_OR_RETURN(const std::string config, ReadFile(absl::StrCat(folder, "/", kConfig)));
+  RALLY_RETURN_IF_ERROR(Annotate(CheckModelConfig(config, spec), folder));
+  RALLY_RETURN_IF_ERROR(ReadSafetensors(absl::StrCat(folder, "/", kModel),
+                                        ModelTensors<TensorTarget>(layout, arrays)));
+  RALLY_RETURN_IF_ERROR(ReadSafetensors(absl::StrCat(folder, "/", kOptimizer),
+                                        OptimizerTensors<TensorTarget>(layout, arrays)));
+  return position;
+}
+
+// Adds to the `damage` of the last of `steps` how to continue. Nothing is skipped silently: to lose
+// steps is the user's decision.
+absl::Status WithWayOut(const absl::Status& damage, const CheckpointSpec& spec,
+                        const std::vector<int64_t>& steps) {
+  std::vector<std::string> damaged;
+  for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
+    const std::string folder = CheckpointPath(spec, *step);
+    if (damaged.empty() || !VerifiedPosition(folder).ok()) {
+      damaged.push_back(folder);
+      continue;
+    }
+    return absl::DataLossError(absl::StrCat(damage.message(), "; to continue from step ", *step,
+                                            ", which is whole, remove ",
+                                            absl::StrJoin(damaged, " and ")));
+  }
+  return absl::DataLossError(absl::StrCat(damage.message(), "; no older checkpoint in ",
+                                          spec.directory,
+                                          " is whole: to start anew, choose another directory"));
 }
 
 }  // namespace
@@ -184,16 +224,10 @@ absl::StatusOr<TrainingPosition> ReadNewestCheckpoint(const JobSpec& spec,
     return absl::NotFoundError(
         absl::StrCat("no checkpoint in \"", spec.checkpoint.directory, "\""));
   }
-  const std::string folder = CheckpointPath(spec.checkpoint, steps.back());
-  RALLY_ASSIGN_OR_RETURN(const nlohmann::json manifest, ReadManifest(folder));
-  RALLY_ASSIGN_OR_RETURN(const TrainingPosition position, PositionOf(folder, manifest));
-  RALLY_ASSIGN_OR_RETURN(const std::string config, ReadFile(absl::StrCat(folder, "/", kConfig)));
-  RALLY_RETURN_IF_ERROR(Annotate(CheckModelConfig(config, spec), folder));
-  RALLY_RETURN_IF_ERROR(ReadSafetensors(absl::StrCat(folder, "/", kModel),
-                                        ModelTensors<TensorTarget>(layout, arrays)));
-  RALLY_RETURN_IF_ERROR(ReadSafetensors(absl::StrCat(folder, "/", kOptimizer),
-                                        OptimizerTensors<TensorTarget>(layout, arrays)));
-  return position;
+  const absl::StatusOr<TrainingPosition> position =
+      ReadCheckpoint(CheckpointPath(spec.checkpoint, steps.back()), spec, layout, arrays);
+  if (!absl::IsDataLoss(position.status())) return position;
+  return WithWayOut(position.status(), spec.checkpoint, steps);
 }
 
 }  // namespace rally

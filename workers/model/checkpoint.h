@@ -44,7 +44,8 @@ absl::StatusOr<std::string> WriteCheckpoint(const JobSpec& spec, const WeightLay
 
 // Reads the newest complete checkpoint into `arrays`. NotFound when there is none;
 // FailedPrecondition when it is of another model shape, naming the field; DataLoss when it is
-// damaged, naming the file. After an error `arrays` are undefined.
+// damaged, naming the file, and what to remove to continue from an older one that is whole. After
+// an error `arrays` are undefined.
 absl::StatusOr<TrainingPosition> ReadNewestCheckpoint(const JobSpec& spec,
                                                       const WeightLayout& layout,
                                                       const CheckpointArrays& arrays);
