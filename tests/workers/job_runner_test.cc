@@ -250,6 +250,28 @@ TEST_F(JobRunnerTest, RefusesADirectoryOfAnotherJobsCheckpoints) {
   EXPECT_EQ(failed.failed().code(), static_cast<int>(absl::StatusCode::kFailedPrecondition));
 }
 
+// A release may come before the thread has got to the Prepare, or while it is at it.
+TEST_F(JobRunnerTest, AMemberStoppedBeforeItIsPreparedIsPreparedInVain) {
+  spec_.workers = 2;
+  v1::Prepare prepare;
+  *prepare.mutable_job() = Epoch(1);
+  *prepare.mutable_spec() = ToProto(spec_);
+  prepare.set_ranks(spec_.topology().ranks());
+  prepare.set_single_host(true);
+  const auto assignment = ReadAssignment(prepare, v1::MEMBER_ROLE_MODEL);
+  ASSERT_TRUE(assignment.ok()) << assignment.status();
+  AbortSwitch abort;
+  abort.Abort(absl::CancelledError("released"));
+  const auto member = MakeModelMember(resources_, *assignment, &abort);
+  const auto prepared = member->Prepare();
+  ASSERT_TRUE(prepared.ok()) << prepared.status();
+  v1::Connect connect;
+  for (int rank = 0; rank < 2; ++rank) {
+    connect.add_transport_addresses(prepared->transport_address());
+  }
+  EXPECT_EQ(member->Connect(connect).status(), absl::CancelledError("released"));
+}
+
 TEST_F(JobRunnerTest, StopEndsAJobThatIsHeld) {
   EXPECT_EQ(BringUp(1), 0);
   SendPlan(1, 0, 1, {});
