@@ -62,9 +62,10 @@ absl::Status ModelMember::PrepareRole(v1::Prepared* prepared) {
   RALLY_RETURN_IF_ERROR(CheckCheckpointDirectory(checkpoint));
   if (assignment_.spec.workers == 1) return absl::OkStatus();
   RALLY_ASSIGN_OR_RETURN(rendezvous_, MakeRendezvous(resources_.advertise_host));
-  // Workers that wait at the meeting point of a run that has ended see it go.
-  abort_.Add([this](const absl::Status&) { rendezvous_.reset(); });
   prepared->set_rendezvous(rendezvous_->endpoint());
+  // Workers that wait at the meeting point of a run that has ended see it go. From here on it is
+  // the switch's: it may be gone at once.
+  abort_.Add([this](const absl::Status&) { rendezvous_.reset(); });
   return absl::OkStatus();
 }
 
@@ -117,8 +118,10 @@ absl::Status ModelMember::RunPlan(std::shared_ptr<const Plan> plan, v1::RoundDon
   done->set_loss(result.loss);
   done->set_gradient_norm(result.gradient_norm);
   done->set_learning_rate(result.learning_rate);
-  *done->mutable_compute() = ToProto(result.compute);
-  *done->mutable_waiting() = ToProto(result.waiting);
+  // To the trainer, serving in place is computing; some of that time the server waits for requests.
+  const absl::Duration served_waiting = server_->stats().waiting;
+  *done->mutable_compute() = ToProto(result.compute - served_waiting);
+  *done->mutable_waiting() = ToProto(result.waiting + served_waiting);
   return absl::OkStatus();
 }
 

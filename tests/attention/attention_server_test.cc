@@ -177,6 +177,7 @@ TEST(AttentionServerErrorTest, MissingRequestsEndAtTheDeadline) {
   const auto server = MakeAttentionServer(options, transports[1].get(), kernel.get(), &pool);
   ASSERT_TRUE(server->BeginStep(PlanForOneServer()).ok());
   EXPECT_EQ(server->ServeStep().code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_GE(server->stats().waiting, absl::Milliseconds(19));  // Deadlines are in wall time.
 }
 
 TEST(AttentionServerErrorTest, AbortEndsTheStep) {

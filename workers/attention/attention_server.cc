@@ -35,7 +35,7 @@ class AttentionServerImpl : public AttentionServer {
     for (const PostedPhase& posted : posted_) {
       (void)transport_->Wait(posted.receives, absl::InfiniteFuture());
     }
-    (void)transport_->Wait(sending_.sends, Deadline());
+    (void)FinishSending();
   }
 
   absl::Status BeginStep(std::shared_ptr<const Plan> plan) override {
@@ -71,9 +71,7 @@ class AttentionServerImpl : public AttentionServer {
       RALLY_RETURN_IF_ERROR(PostPhase(phase));
       posted = std::prev(posted_.end());
     }
-    const absl::Time start = absl::Now();
-    RALLY_RETURN_IF_ERROR(transport_->Wait(posted->receives, Deadline()));
-    stats_.waiting += absl::Now() - start;
+    RALLY_RETURN_IF_ERROR(Await(posted->receives));
     const std::vector<Buffer> requests = std::move(posted->requests);
     posted_.erase(posted);
     RALLY_ASSIGN_OR_RETURN(std::vector<Buffer> replies, Compute(phase, requests));
@@ -104,8 +102,6 @@ class AttentionServerImpl : public AttentionServer {
     std::vector<Buffer> replies;
     std::vector<Transfer> sends;
   };
-
-  absl::Time Deadline() const { return absl::Now() + options_.phase_timeout; }
 
   const ServerLayout& LayoutOf(const Phase& phase) {
     RALLY_CHECK(plan_ != nullptr, "a phase before BeginStep");
@@ -147,12 +143,19 @@ class AttentionServerImpl : public AttentionServer {
     }
     sending.replies = std::move(replies);
     std::swap(sending, sending_);
-    return transport_->Wait(sending.sends, Deadline());
+    return Await(sending.sends);
   }
 
   absl::Status FinishSending() {
     const Sending sending = std::exchange(sending_, {});
-    return transport_->Wait(sending.sends, Deadline());
+    return Await(sending.sends);
+  }
+
+  absl::Status Await(const std::vector<Transfer>& transfers) {
+    const absl::Time start = absl::Now();
+    const absl::Status status = transport_->Wait(transfers, start + options_.phase_timeout);
+    stats_.waiting += absl::Now() - start;
+    return status;
   }
 
   Tag TagOf(const Phase& phase, MessageKind kind, int32_t source) const {

@@ -40,7 +40,7 @@ struct ServerStepStats {
   int64_t pairs = 0;  // Allowed pairs computed, forward and backward counted once each.
   int64_t tasks = 0;
   absl::Duration compute;  // In the kernel.
-  absl::Duration waiting;  // For requests.
+  absl::Duration waiting;  // For messages: requests to come, replies to leave.
 };
 
 class AttentionServer {
