@@ -23,5 +23,4 @@ target_compile_options(rally_torch INTERFACE ${rally_torch_flags})
 
 if(RALLY_BUILD_TESTS)
   find_package(GTest REQUIRED)
-  find_package(benchmark REQUIRED)
 endif()
