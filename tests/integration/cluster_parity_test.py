@@ -10,9 +10,8 @@ DEDICATED = {"attention": {"dedicated": 2}}
 IN_PLACE = {"attention": {"in_place": True}}
 MIXED = {"attention": {"dedicated": 1, "in_place": True}}
 # Documents of up to two chunks, so that some have homes on both workers.
-LONG = {"batch": {"chunk_tokens": 128, "chunks": 4, "max_document_tokens": 256},
-        "training": {"steps": 25}}
-WINDOW = {"model": {"sliding_window": 100}, "training": {"steps": 25}}
+LONG = {"batch": {"chunk_tokens": 128, "chunks": 4, "max_document_tokens": 256}}
+WINDOW = {"model": {"sliding_window": 100}}
 
 # By group: the reference first; the others are compared with it.
 GROUPS = {
