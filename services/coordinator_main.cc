@@ -40,6 +40,7 @@ int Serve(const CoordinatorFlags& flags, ShutdownSignal* shutdown) {
   options.grpc = flags.grpc;
   options.http = flags.http;
   options.data_directory = flags.data_directory;
+  options.core = flags.core;
   absl::Status fatal;  // Written before Request, read after it was seen.
   options.on_fatal = [&fatal, shutdown](const absl::Status& status) {
     fatal = status;

@@ -14,6 +14,7 @@
 
 #include "common/log.h"
 #include "proto/convert.h"
+#include "proto/limits.h"
 #include "rally/v1/cluster.grpc.pb.h"
 #include "workers/back_off.h"
 
@@ -31,7 +32,12 @@ absl::Status FromGrpc(const grpc::Status& status) {
 
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& coordinator) {
   grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(-1);  // Plans of large jobs.
+  arguments.SetMaxReceiveMessageSize(kMostMessageBytes);
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);  // A coordinator is not on the web.
+  // A coordinator's machine that vanishes says nothing: ask.
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMilliseconds);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveMilliseconds);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);  // As many as it takes.
   // Back-off is the session's, so no connection state is shared between its tries.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   return grpc::CreateCustomChannel(coordinator, grpc::InsecureChannelCredentials(), arguments);

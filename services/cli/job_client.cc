@@ -4,11 +4,13 @@
 #include <chrono>
 #include <utility>
 
+#include <absl/strings/match.h>
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 #include <absl/time/clock.h>
 
 #include "common/status_macros.h"
+#include "proto/limits.h"
 #include "services/coordinator/conditions.h"
 
 namespace rally {
@@ -33,6 +35,11 @@ absl::Status CheckAddress(const std::string& address) {
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);  // A coordinator is not on the web.
+  arguments.SetMaxReceiveMessageSize(kMostMessageBytes);
+  // A watch may be silent for long; a coordinator's machine that vanished is silent for ever.
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMilliseconds);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveMilliseconds);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);  // As many as it takes.
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
   return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
 }
@@ -82,7 +89,17 @@ absl::Status JobClient::FromGrpc(const grpc::Status& status) const {
                                                " is no coordinator of this version (",
                                                status.error_message(), ")"));
   }
-  return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
+  if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED) {
+    return absl::DeadlineExceededError(
+        absl::StrCat("the coordinator at ", address_, " did not answer in time"));
+  }
+  absl::string_view hint;
+  if (status.error_code() == grpc::StatusCode::NOT_FOUND &&
+      absl::StartsWith(status.error_message(), "job_id: ")) {
+    hint = "; `rally list` shows the jobs there are";
+  }
+  return absl::Status(static_cast<absl::StatusCode>(status.error_code()),
+                      absl::StrCat(status.error_message(), hint));
 }
 
 template <typename Request, typename Response>

@@ -41,17 +41,17 @@ absl::Status CheckDataset(JobSpec* spec) {
   const DatasetInfo& info = (*dataset)->info();
   const std::string name = absl::StrCat("data.path: ", spec->data.path);
   if (info.documents == 0) {
-    return absl::InvalidArgumentError(absl::StrCat(name, " has no documents"));
+    return absl::FailedPreconditionError(absl::StrCat(name, " has no documents"));
   }
   const DatasetSplit split =
       SplitDataset(info.documents, spec->data.validation_fraction, spec->data.seed);
   if (!HasTarget(**dataset, split.training)) {
-    return absl::InvalidArgumentError(
+    return absl::FailedPreconditionError(
         absl::StrCat(name, ": none of the ", split.training.size(),
                      " training documents has two tokens, so there is nothing to predict"));
   }
   if (spec->validation.every > 0 && !HasTarget(**dataset, split.validation)) {
-    return absl::InvalidArgumentError(absl::StrCat(
+    return absl::FailedPreconditionError(absl::StrCat(
         name, ": none of the ", split.validation.size(),
         " held-out documents has two tokens, so there is nothing to validate on; raise "
         "data.validation_fraction or set validation.every to 0"));

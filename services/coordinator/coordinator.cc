@@ -16,6 +16,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/status_macros.h"
+#include "proto/limits.h"
 #include "services/coordinator/change_feed.h"
 #include "services/coordinator/cluster_service.h"
 #include "services/coordinator/coordinator_metrics.h"
@@ -31,7 +32,6 @@ namespace {
 
 constexpr absl::Duration kTickInterval = absl::Seconds(1);
 constexpr absl::Duration kShutdownGrace = absl::Seconds(2);
-constexpr int kMaxMessageBytes = 64 << 20;
 // Events whose writes share one transaction.
 constexpr size_t kMaxBatch = 256;
 
@@ -86,10 +86,13 @@ class Service final : public Coordinator {
     grpc_address_ = options_.grpc;
     // Otherwise the kernel lets two coordinators share one port.
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 30000);
-    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20000);
-    builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
-    builder.SetMaxSendMessageSize(kMaxMessageBytes);
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMilliseconds);
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveMilliseconds);
+    // Half, since clocks differ and the network bunches.
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                               kKeepaliveMilliseconds / 2);
+    builder.SetMaxReceiveMessageSize(kMostMessageBytes);
+    builder.SetMaxSendMessageSize(kMostMessageBytes);
     builder.AddListeningPort(options_.grpc.ToString(), grpc::InsecureServerCredentials(),
                              &grpc_address_.port);
     builder.RegisterService(&jobs_);
@@ -154,6 +157,10 @@ class Service final : public Coordinator {
     feed_.Notify(job_id);
   }
   void Do(const AppendLogs& action) { feed_.Notify(action.job_id); }
+  void Do(const DeleteJob& action) {
+    board_.Remove(action.job_id);
+    feed_.Notify(action.job_id);
+  }
   void Do(const AnswerRequest& action) { jobs_.Answer(action.request, action.answer); }
   void Do(SendToMember& action) { cluster_.Send(action.session, std::move(action.message)); }
   void Do(const CloseSession& action) { cluster_.Close(action.session, action.reason); }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <absl/strings/str_cat.h>
+#include <absl/strings/str_join.h>
 
 #include "common/check.h"
 #include "proto/convert.h"
@@ -38,12 +39,27 @@ std::vector<JobState*> Queue(const std::set<std::string>& active,
   return queue;
 }
 
+// Who keeps a run from ending its round, for people.
+std::string AwaitedBy(const Run& run) {
+  if (run.sent.empty()) return "a plan";
+  const RoundProgress& round = run.sent.front();
+  std::vector<std::string> names;
+  for (int32_t rank = 0; rank < run.ranks(); ++rank) {
+    const bool worker = rank < static_cast<int32_t>(round.committed.size());
+    const bool awaited = round.commit_sent ? worker && !round.committed[rank].has_value()
+                                           : !round.done[rank].has_value();
+    if (awaited) names.push_back(absl::StrCat("rank ", rank, " (", run.members[rank], ")"));
+  }
+  return absl::StrCat(absl::StrJoin(names, ", "), " in step ", round.planned.key.step);
+}
+
 }  // namespace
 
 std::vector<Action> CoordinatorCore::Apply(const Event& event, absl::Time now) {
   now_ = now;
   std::visit([this](const auto& concrete) { On(concrete); }, event);
   Flush();
+  DeleteOldest();
   std::vector<Action> actions = std::move(persistent_);
   std::move(visible_.begin(), visible_.end(), std::back_inserter(actions));
   persistent_.clear();
@@ -72,7 +88,10 @@ void CoordinatorCore::On(const Recover& event) {
     state.job = stored.job;
     state.last_sequence = stored.last_sequence;
     state.spec = std::make_shared<const JobSpec>(spec.ok() ? *spec : JobSpec{});
-    if (IsFinal(stored.job.status().phase())) continue;
+    if (IsFinal(stored.job.status().phase())) {
+      ended_.emplace(FromProto(stored.job.end_time()), stored.job.job_id());
+      continue;
+    }
     active_.insert(stored.job.job_id());
     if (!spec.ok()) {
       FinishJob(&state, v1::JOB_PHASE_FAILED, "InvalidArgument", spec.status().message());
@@ -157,18 +176,26 @@ void CoordinatorCore::On(const Tick&) {
   const std::set<std::string> active = active_;
   for (const std::string& id : active) {
     JobState& state = jobs_.at(id);
-    if (!state.run.has_value()) continue;
-    if (state.cancel_deadline.has_value() && now_ >= *state.cancel_deadline) {
-      EndRun(&state, /*abort=*/true, "the grace period is over");
-      FinishJob(&state, v1::JOB_PHASE_CANCELLED, "Cancelled",
-                "cancelled on request; stopped at the end of the grace period");
-    } else if (!state.run->running && now_ - state.run->started > options_.start_timeout) {
-      Interrupt(&state, "StartTimeout",
-                absl::StrCat("members were not ready after ",
-                             absl::FormatDuration(options_.start_timeout)));
-    }
+    if (state.run.has_value()) CheckDeadlines(&state);
   }
   Schedule();
+}
+
+void CoordinatorCore::CheckDeadlines(JobState* state) {
+  const Run& run = *state->run;
+  if (state->cancel_deadline.has_value() && now_ >= *state->cancel_deadline) {
+    EndRun(state, /*abort=*/true, "the grace period is over");
+    FinishJob(state, v1::JOB_PHASE_CANCELLED, "Cancelled",
+              "cancelled on request; stopped at the end of the grace period");
+  } else if (!run.running && now_ - run.started > options_.start_timeout) {
+    Interrupt(state, "StartTimeout",
+              absl::StrCat("members were not ready after ",
+                           absl::FormatDuration(options_.start_timeout)));
+  } else if (run.running && now_ - run.last_round_end > options_.round_timeout) {
+    Interrupt(state, "RoundTimeout",
+              absl::StrCat("no round has ended for ", absl::FormatDuration(options_.round_timeout),
+                           ", waiting for ", AwaitedBy(run)));
+  }
 }
 
 void CoordinatorCore::Schedule() {

@@ -13,6 +13,9 @@
 //
 // Messages of another epoch than the member holds are dropped.
 //
+// Jobs that have ended are kept as history; the oldest of them go when there are more than
+// CoreOptions::ended_jobs. The id of a job that has gone may be used again.
+//
 // Thread-compatible: one caller at a time.
 #ifndef RALLY_SERVICES_COORDINATOR_COORDINATOR_CORE_H_
 #define RALLY_SERVICES_COORDINATOR_COORDINATOR_CORE_H_
@@ -22,6 +25,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <absl/status/status.h>
@@ -39,6 +43,10 @@ struct CoreOptions {
   absl::Duration member_timeout = absl::Seconds(10);     // Silence after which a member is lost.
   absl::Duration start_timeout = absl::Minutes(10);      // From Prepare to everybody ready.
   absl::Duration release_timeout = absl::Minutes(1);     // From Release to Released.
+  // From one round's end to the next one's, planning included. A member that stalls while its
+  // heartbeats go on is found by this alone.
+  absl::Duration round_timeout = absl::Minutes(15);
+  int64_t ended_jobs = 1000;  // Jobs that have ended and are still known.
 };
 
 class CoordinatorCore {
@@ -56,6 +64,7 @@ class CoordinatorCore {
   void On(const SubmitJob& event);
   void On(const CancelJob& event);
   void On(const Tick& event);
+  void CheckDeadlines(JobState* state);
   void Schedule();
   void StartRun(JobState* state, const std::vector<std::string>& members, bool single_host);
   void Flush();
@@ -94,6 +103,7 @@ class CoordinatorCore {
   void Interrupt(JobState* state, absl::string_view reason, absl::string_view message);
   void FinishJob(JobState* state, v1::JobPhase phase, absl::string_view reason,
                  absl::string_view message);
+  void DeleteOldest();
   void SetPhase(JobState* state, v1::JobPhase phase);
   void Set(JobState* state, absl::string_view type, bool value, absl::string_view reason,
            absl::string_view message);
@@ -108,7 +118,8 @@ class CoordinatorCore {
 
   CoreOptions options_;
   std::map<std::string, JobState> jobs_;
-  std::set<std::string> active_;  // Jobs that have not ended.
+  std::set<std::string> active_;                        // Jobs that have not ended.
+  std::set<std::pair<absl::Time, std::string>> ended_;  // The others, by the time of their end.
   MemberTable members_;
 
   // Only during Apply.

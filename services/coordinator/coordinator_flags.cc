@@ -4,8 +4,10 @@
 #include <array>
 
 #include <absl/strings/match.h>
+#include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/strip.h>
+#include <absl/time/time.h>
 
 #include "common/status_macros.h"
 
@@ -21,9 +23,33 @@ absl::Status SetAddress(absl::string_view flag, const std::string& value, Listen
   return absl::OkStatus();
 }
 
+absl::Status SetRoundTimeout(const std::string& value, CoordinatorFlags* flags) {
+  absl::Duration timeout;
+  if (!absl::ParseDuration(value, &timeout) || timeout < absl::Seconds(1) ||
+      timeout > absl::Hours(24)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--round-timeout: \"", value, "\" is not a duration in [1s, 24h], such as 90s or 15m"));
+  }
+  flags->core.round_timeout = timeout;
+  return absl::OkStatus();
+}
+
+absl::Status SetKeepJobs(const std::string& value, CoordinatorFlags* flags) {
+  constexpr int64_t kMost = 1000000;
+  int64_t jobs = 0;
+  if (!absl::SimpleAtoi(value, &jobs) || jobs < 1 || jobs > kMost) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--keep-jobs: \"", value, "\" is not a number in [1, ", kMost, "]"));
+  }
+  flags->core.ended_jobs = jobs;
+  return absl::OkStatus();
+}
+
 absl::Status SetFlag(absl::string_view flag, const std::string& value, CoordinatorFlags* flags) {
   if (flag == "listen") return SetAddress(flag, value, &flags->grpc);
   if (flag == "http") return SetAddress(flag, value, &flags->http);
+  if (flag == "round-timeout") return SetRoundTimeout(value, flags);
+  if (flag == "keep-jobs") return SetKeepJobs(value, flags);
   if (flag == "address-file") {
     flags->address_file = value;
   } else if (flag == "data-dir") {
@@ -54,6 +80,12 @@ Usage: rally-coordinator [--flag=value ...]
                           Default 127.0.0.1:7071.
   --data-dir=DIRECTORY    Where jobs, events and log lines are kept; made when it is not there. One
                           coordinator at a time. Default rally-data.
+  --round-timeout=DURATION  Longest time a running job may take for one step or validation, planning
+                          included. Then it is started anew from its newest checkpoint, as after
+                          the loss of a member. Default 15m.
+  --keep-jobs=N           Jobs that have ended and are kept as history, with their events and log
+                          lines; the oldest go first. Default 1000. Of a job's log lines the newest
+                          100000 are kept.
   --address-file=FILE     Once serving, write {"grpc": "host:port", "http": "host:port", "pid": N}
                           there, so that scripts find free ports. Default: none.
   --log-level=LEVEL       debug, info, warning or error. Default info.

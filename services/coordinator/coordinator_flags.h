@@ -7,6 +7,7 @@
 
 #include <absl/status/statusor.h>
 
+#include "services/coordinator/coordinator_core.h"
 #include "services/coordinator/listen_address.h"
 
 namespace rally {
@@ -17,6 +18,7 @@ struct CoordinatorFlags {
   std::string data_directory = "rally-data";
   std::string address_file;  // Empty: none is written.
   std::string log_level = "info";
+  CoreOptions core;
   bool help = false;
 };
 

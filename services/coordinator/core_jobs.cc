@@ -63,7 +63,18 @@ void CoordinatorCore::FinishJob(JobState* state, v1::JobPhase phase, absl::strin
   Set(state, "Completed", true, reason, message);
   state->cancel_deadline.reset();
   active_.erase(state->job.job_id());
+  ended_.emplace(now_, state->job.job_id());
   visible_.push_back(ForgetPlans{state->job.job_id()});
+}
+
+// After Flush: what was written of the job just now goes with the rest of it.
+void CoordinatorCore::DeleteOldest() {
+  while (static_cast<int64_t>(ended_.size()) > options_.ended_jobs) {
+    const std::string job_id = ended_.begin()->second;
+    ended_.erase(ended_.begin());
+    jobs_.erase(job_id);
+    persistent_.push_back(DeleteJob{job_id});
+  }
 }
 
 void CoordinatorCore::SetPhase(JobState* state, v1::JobPhase phase) {

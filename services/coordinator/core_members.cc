@@ -12,6 +12,14 @@ namespace rally {
 void CoordinatorCore::On(const MemberHello& event) {
   const std::string& id = event.hello.member_id();
   if (const Member* previous = members_.Find(id)) {
+    // Two processes of one name would take turns for ever. A dead one is lost after a while.
+    if (previous->host != event.hello.host() || previous->process_id != event.hello.process_id()) {
+      visible_.push_back(CloseSession{
+          event.session, absl::AlreadyExistsError(absl::StrCat(
+                             "member_id: \"", id, "\" is process ", previous->process_id, " on ",
+                             previous->host, " already; give every member an --id of its own"))});
+      return;
+    }
     visible_.push_back(
         CloseSession{previous->session, absl::AbortedError("the member opened a new session")});
     Lose(id, "opened a new session");
@@ -19,6 +27,7 @@ void CoordinatorCore::On(const MemberHello& event) {
   Member* member = members_.Add(Member{.id = id,
                                        .role = event.hello.role(),
                                        .host = event.hello.host(),
+                                       .process_id = event.hello.process_id(),
                                        .session = event.session,
                                        .last_seen = now_});
   v1::CoordinatorMessage message;

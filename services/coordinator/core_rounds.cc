@@ -87,7 +87,7 @@ void CoordinatorCore::OnReady(const Member& member, JobState* state, const v1::R
 void CoordinatorCore::BeginRounds(JobState* state) {
   Run& run = *state->run;
   run.running = true;
-  run.last_commit = now_;
+  run.last_round_end = now_;
   run.position = FromProto(run.ready[0]->position());
   const int64_t step = run.ready[0]->step();
   run.next = FirstRound(*state->spec, step);
@@ -237,8 +237,8 @@ bool CoordinatorCore::FinishStep(JobState* state, const RoundProgress& round) {
     }
   }
   v1::JobEvent event;
-  *event.mutable_step() = ReportStep(round, now_ - state->run->last_commit);
-  state->run->last_commit = now_;
+  *event.mutable_step() = ReportStep(round, now_ - state->run->last_round_end);
+  state->run->last_round_end = now_;
   status->set_step(step);
   *status->mutable_last_step() = event.step();
   if (step == state->spec->training.steps) status->set_weights_checksum(checksum);
@@ -264,7 +264,7 @@ void CoordinatorCore::FinishValidation(JobState* state, const RoundProgress& rou
   *state->job.mutable_status()->mutable_last_validation() = *report;
   AppendEvent(state, std::move(event));
   // A step's duration is that of its training.
-  state->run->last_commit = now_;
+  state->run->last_round_end = now_;
   Touch(state);
 }
 

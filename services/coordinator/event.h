@@ -116,6 +116,10 @@ struct AppendLogs {
   int32_t rank = 0;
   std::vector<v1::LogEntry> entries;
 };
+// Forgets a job that has ended, with its events and log lines.
+struct DeleteJob {
+  std::string job_id;
+};
 struct AnswerRequest {
   RequestId request = 0;
   absl::StatusOr<v1::Job> answer;
@@ -141,8 +145,8 @@ struct ForgetPlans {
   std::string job_id;
 };
 
-using Action = std::variant<AppendJobEvent, PersistJob, AppendLogs, AnswerRequest, SendToMember,
-                            CloseSession, RequestPlan, ForgetPlans>;
+using Action = std::variant<AppendJobEvent, PersistJob, AppendLogs, DeleteJob, AnswerRequest,
+                            SendToMember, CloseSession, RequestPlan, ForgetPlans>;
 
 }  // namespace rally
 

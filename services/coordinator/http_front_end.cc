@@ -43,8 +43,10 @@ class HttplibFrontEnd final : public HttpFrontEnd {
                            "text/plain");
     });
     server_.set_logger([this](const httplib::Request& request, const httplib::Response& response) {
-      // Paths that are not served share one series.
-      metrics_->CountHttp(response.status == 404 ? "other" : request.path, response.status);
+      // Paths that are not served share one series, however they were refused.
+      const bool served =
+          request.path == "/metrics" || request.path == "/healthz" || request.path == "/readyz";
+      metrics_->CountHttp(served ? request.path : "other", response.status);
     });
   }
 

@@ -50,6 +50,14 @@ void JobBoard::Publish(v1::Job job) {
   by_time_[{CreationNanos(*shared), shared->job_id()}] = shared;
 }
 
+void JobBoard::Remove(const std::string& job_id) {
+  absl::MutexLock lock(&mutex_);
+  const auto found = jobs_.find(job_id);
+  if (found == jobs_.end()) return;
+  by_time_.erase({CreationNanos(*found->second), job_id});
+  jobs_.erase(found);
+}
+
 std::shared_ptr<const v1::Job> JobBoard::Get(const std::string& job_id) const {
   absl::MutexLock lock(&mutex_);
   const auto found = jobs_.find(job_id);

@@ -21,6 +21,7 @@ namespace rally {
 class JobBoard {
  public:
   void Publish(v1::Job job);
+  void Remove(const std::string& job_id);
 
   // Null when there is no such job.
   std::shared_ptr<const v1::Job> Get(const std::string& job_id) const;

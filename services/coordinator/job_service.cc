@@ -42,6 +42,11 @@ absl::StatusOr<JobSpec> Admit(const v1::SubmitJobRequest& request, bool exists) 
   return spec;
 }
 
+absl::Status CheckAtLeastZero(absl::string_view field, int64_t value) {
+  if (value >= 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(field, ": ", value, " is negative"));
+}
+
 // A stream that ends at once with an error.
 template <typename Message>
 class RefusedStream final : public grpc::ServerWriteReactor<Message> {
@@ -156,9 +161,11 @@ bool JobServiceImpl::Ended(const std::string& job_id) const {
 grpc::ServerWriteReactor<v1::JobEvent>* JobServiceImpl::WatchJob(
     grpc::CallbackServerContext* /*context*/, const v1::WatchJobRequest* request) {
   const std::string job_id = request->job_id();
-  if (board_->Get(job_id) == nullptr) {
-    metrics_->CountRpc("WatchJob", absl::StatusCode::kNotFound);
-    return new RefusedStream<v1::JobEvent>(NoSuchJob(job_id));
+  absl::Status status = CheckAtLeastZero("after_sequence", request->after_sequence());
+  if (status.ok() && board_->Get(job_id) == nullptr) status = NoSuchJob(job_id);
+  if (!status.ok()) {
+    metrics_->CountRpc("WatchJob", status.code());
+    return new RefusedStream<v1::JobEvent>(status);
   }
   FollowStream<v1::JobEvent>::Source source;
   source.job_id = job_id;
@@ -177,9 +184,12 @@ grpc::ServerWriteReactor<v1::JobEvent>* JobServiceImpl::WatchJob(
 grpc::ServerWriteReactor<v1::LogLine>* JobServiceImpl::StreamLogs(
     grpc::CallbackServerContext* /*context*/, const v1::StreamLogsRequest* request) {
   const std::string job_id = request->job_id();
-  if (board_->Get(job_id) == nullptr) {
-    metrics_->CountRpc("StreamLogs", absl::StatusCode::kNotFound);
-    return new RefusedStream<v1::LogLine>(NoSuchJob(job_id));
+  absl::Status status = CheckAtLeastZero("after_sequence", request->after_sequence());
+  if (status.ok()) status = CheckAtLeastZero("rank", request->rank());
+  if (status.ok() && board_->Get(job_id) == nullptr) status = NoSuchJob(job_id);
+  if (!status.ok()) {
+    metrics_->CountRpc("StreamLogs", status.code());
+    return new RefusedStream<v1::LogLine>(status);
   }
   const std::optional<int32_t> rank =
       request->has_rank() ? std::optional<int32_t>(request->rank()) : std::nullopt;

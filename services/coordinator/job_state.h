@@ -51,8 +51,8 @@ struct Run {
   DataPosition position;         // Where the batch of the next training plan begins.
 
   StopReason stop = StopReason::kNone;
-  bool closing = false;  // The commit that ends the run was sent: no more plans.
-  absl::Time last_commit;
+  bool closing = false;       // The commit that ends the run was sent: no more plans.
+  absl::Time last_round_end;  // Or the first round's beginning.
 
   int32_t ranks() const { return static_cast<int32_t>(members.size()); }
 };

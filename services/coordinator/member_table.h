@@ -22,6 +22,7 @@ struct Member {
   std::string id;
   v1::MemberRole role = v1::MEMBER_ROLE_UNSPECIFIED;
   std::string host;
+  int64_t process_id = 0;
   SessionId session = 0;
   absl::Time last_seen;
   bool leaving = false;  // Gets nothing new.

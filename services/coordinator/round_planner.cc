@@ -3,10 +3,13 @@
 #include <utility>
 #include <vector>
 
+#include <absl/strings/str_cat.h>
+
 #include "common/dataset.h"
 #include "common/dataset_split.h"
 #include "common/status_macros.h"
 #include "proto/convert.h"
+#include "proto/limits.h"
 #include "scheduler/batch_sampler.h"
 #include "scheduler/check_plan.h"
 #include "scheduler/packing.h"
@@ -14,6 +17,8 @@
 
 namespace rally {
 namespace {
+
+constexpr size_t kMostPlanBytes = kMostMessageBytes - 4096;  // A message is a plan and little more.
 
 // One split's documents and the sampler over them.
 struct Split {
@@ -81,7 +86,14 @@ class DatasetPlanner final : public RoundPlanner {
     planned.key = key;
     planned.next_position = plan.next_position;
     planned.tokens = TokenCount(plan);
-    planned.plan = std::make_shared<const v1::Plan>(ToProto(plan));
+    v1::Plan message = ToProto(plan);
+    if (message.ByteSizeLong() > kMostPlanBytes) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("batch: the plan of one step takes ", message.ByteSizeLong(),
+                       " bytes, which is not in [0, ", kMostPlanBytes,
+                       "]; lower batch.chunks or batch.chunk_tokens"));
+    }
+    planned.plan = std::make_shared<const v1::Plan>(std::move(message));
     return planned;
   }
 

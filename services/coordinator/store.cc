@@ -21,6 +21,7 @@ namespace rally {
 namespace {
 
 constexpr int64_t kSchemaVersion = 1;
+constexpr int64_t kLogTrim = 1000;              // Log lines.
 constexpr int64_t kApplicationId = 0x52414c59;  // "RALY"
 
 constexpr char kSchema[] = R"(
@@ -149,7 +150,7 @@ class SqliteStore final : public Store {
   static bool Concerns(const Action& action) {
     return std::holds_alternative<PersistJob>(action) ||
            std::holds_alternative<AppendJobEvent>(action) ||
-           std::holds_alternative<AppendLogs>(action);
+           std::holds_alternative<AppendLogs>(action) || std::holds_alternative<DeleteJob>(action);
   }
 
   absl::Status WriteAll(absl::Span<const Action> actions)
@@ -176,9 +177,35 @@ class SqliteStore final : public Store {
         RALLY_RETURN_IF_ERROR(put_event.Run());
       } else if (const auto* logs = std::get_if<AppendLogs>(&action)) {
         RALLY_RETURN_IF_ERROR(WriteLogs(*logs));
+      } else if (const auto* gone = std::get_if<DeleteJob>(&action)) {
+        RALLY_RETURN_IF_ERROR(Delete(gone->job_id));
       }
     }
     return absl::OkStatus();
+  }
+
+  absl::Status Delete(const std::string& job_id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_) {
+    last_log_.erase(job_id);
+    for (const char* table : {"jobs", "events", "logs"}) {
+      RALLY_ASSIGN_OR_RETURN(SqliteStatement remove,
+                             SqliteStatement::Prepare(&writer_, absl::StrCat("DELETE FROM ", table,
+                                                                             " WHERE job_id = ?")));
+      remove.BindText(1, job_id);
+      RALLY_RETURN_IF_ERROR(remove.Run());
+    }
+    return absl::OkStatus();
+  }
+
+  // Drops the oldest lines beyond kMostLogLines, every kLogTrim lines.
+  absl::Status TrimLogs(const std::string& job_id, int64_t before, int64_t last)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_) {
+    if (before / kLogTrim == last / kLogTrim || last <= kMostLogLines) return absl::OkStatus();
+    RALLY_ASSIGN_OR_RETURN(
+        SqliteStatement remove,
+        SqliteStatement::Prepare(&writer_, "DELETE FROM logs WHERE job_id = ? AND sequence <= ?"));
+    remove.BindText(1, job_id);
+    remove.Bind(2, last - kMostLogLines);
+    return remove.Run();
   }
 
   absl::Status WriteLogs(const AppendLogs& logs) ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_) {
@@ -192,6 +219,7 @@ class SqliteStore final : public Store {
       RALLY_RETURN_IF_ERROR(query.Step().status());
       last->second = query.Integer(0);
     }
+    const int64_t before = last->second;
     RALLY_ASSIGN_OR_RETURN(
         SqliteStatement put,
         SqliteStatement::Prepare(&writer_, "INSERT INTO logs VALUES (?, ?, ?, ?)"));
@@ -209,7 +237,7 @@ class SqliteStore final : public Store {
       put.BindBlob(4, bytes);
       RALLY_RETURN_IF_ERROR(put.Run());
     }
-    return absl::OkStatus();
+    return TrimLogs(logs.job_id, before, last->second);
   }
 
   template <typename Message>

@@ -6,6 +6,9 @@
 //   events (job_id, sequence, event BLOB v1.JobEvent)            PRIMARY KEY (job_id, sequence)
 //   logs   (job_id, sequence, rank, line BLOB v1.LogLine)        PRIMARY KEY (job_id, sequence)
 //
+// What is kept: a job's events as long as the job; of its log lines the newest kMostLogLines. Which
+// jobs go is the core's to say.
+//
 // One coordinator per data directory: a lock file (LOCK) is held while the store is open, and freed
 // by the system when the process ends, however it ends.
 //
@@ -37,8 +40,11 @@ class Store {
   // Makes `directory` and the database when they are not there.
   static absl::StatusOr<std::unique_ptr<Store>> Open(const std::string& directory);
 
-  // Does all PersistJob, AppendJobEvent and AppendLogs actions in one transaction, skipping other
-  // kinds: all of them or none.
+  // Log lines kept of each job, at least; a few more at times.
+  static constexpr int64_t kMostLogLines = 100000;
+
+  // Does all PersistJob, AppendJobEvent, AppendLogs and DeleteJob actions in one transaction,
+  // skipping other kinds: all of them or none.
   virtual absl::Status Write(absl::Span<const Action> actions) = 0;
 
   // Every job with the sequence of its last event, oldest first.

@@ -82,7 +82,7 @@ TEST_F(CoordinatorApiTest, RefusesWhatCannotRunAndSaysWhy) {
     std::string message;
   } cases[] = {
       {"job", missing, grpc::StatusCode::NOT_FOUND, "data.path"},
-      {"job", empty, grpc::StatusCode::INVALID_ARGUMENT, "nothing to predict"},
+      {"job", empty, grpc::StatusCode::FAILED_PRECONDITION, "nothing to predict"},
       {"job", cut, grpc::StatusCode::DATA_LOSS, "data.path"},
       {"job", narrow, grpc::StatusCode::INVALID_ARGUMENT, "model.vocabulary: 100"},
       {"job", zero, grpc::StatusCode::INVALID_ARGUMENT, "training.steps: 0 is not in [1, "},

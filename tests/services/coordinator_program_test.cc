@@ -80,6 +80,8 @@ TEST_F(CoordinatorProgramTest, HelpTeachesAndWrongUsageIsExitCode2) {
                                                        {"--listen=nowhere"},
                                                        {"--listen=127.0.0.1:70000"},
                                                        {"--log-level=loud"},
+                                                       {"--round-timeout=0s"},
+                                                       {"--keep-jobs=0"},
                                                        {"stray"},
                                                        {"--http"}};
   for (const std::vector<std::string>& flags : wrong) {

@@ -23,7 +23,8 @@ void CoreHarness::Apply(const Event& event) {
   for (const Action& action : last) {
     const bool persistent = std::holds_alternative<AppendJobEvent>(action) ||
                             std::holds_alternative<PersistJob>(action) ||
-                            std::holds_alternative<AppendLogs>(action);
+                            std::holds_alternative<AppendLogs>(action) ||
+                            std::holds_alternative<DeleteJob>(action);
     // What must survive comes before what others see.
     RALLY_CHECK(!(persistent && visible), "persist first, then send");
     visible |= !persistent;
@@ -58,12 +59,14 @@ absl::Status CoreHarness::last_answer() const {
   return absl::InternalError("there was no answer");
 }
 
-SessionId CoreHarness::Hello(const std::string& id, v1::MemberRole role, const std::string& host) {
+SessionId CoreHarness::Hello(const std::string& id, v1::MemberRole role, const std::string& host,
+                             int64_t process_id) {
   MemberHello hello;
   hello.session = ++last_session_;
   hello.hello.set_member_id(id);
   hello.hello.set_role(role);
   hello.hello.set_host(host);
+  hello.hello.set_process_id(process_id);
   ids_[last_session_] = id;
   Apply(hello);
   return last_session_;

@@ -16,6 +16,8 @@ namespace rally {
 
 class CoreHarness {
  public:
+  explicit CoreHarness(const CoreOptions& options = {}) : core_(options) {}
+
   // Applies an event and keeps its actions: those of the last event in `last`, jobs as persisted,
   // messages by session.
   void Apply(const Event& event);
@@ -28,7 +30,7 @@ class CoreHarness {
   absl::Status last_answer() const;
   // Sessions count from 1 in order of hello.
   SessionId Hello(const std::string& id, v1::MemberRole role = v1::MEMBER_ROLE_MODEL,
-                  const std::string& host = "here");
+                  const std::string& host = "here", int64_t process_id = 1);
   void Lose(SessionId session);
   void Say(SessionId session, const v1::MemberMessage& message);
   void SayPrepared(SessionId session, const std::string& job, uint32_t epoch);
@@ -46,6 +48,7 @@ class CoreHarness {
              int64_t step = 0);
 
   const v1::Job& job(const std::string& id) const { return core_.jobs().at(id).job; }
+  bool knows(const std::string& id) const { return core_.jobs().count(id) > 0; }
   v1::JobPhase phase(const std::string& id) const { return job(id).status().phase(); }
   // Messages of one kind that a session was sent, since the start.
   std::vector<v1::CoordinatorMessage> Sent(SessionId session,
@@ -56,7 +59,7 @@ class CoreHarness {
   std::vector<v1::JobEvent> events;  // All appended, any job.
 
  private:
-  CoordinatorCore core_{CoreOptions{}};
+  CoordinatorCore core_;
   absl::Time now_ = absl::FromUnixSeconds(1700000000);
   SessionId last_session_ = 0;
   std::map<SessionId, std::string> ids_;

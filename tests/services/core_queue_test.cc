@@ -101,6 +101,42 @@ StoredJob Stored(const std::string& id, v1::JobPhase phase) {
   return stored;
 }
 
+TEST(CoreQueueTest, TheOldestJobsThatHaveEndedGo) {
+  CoreOptions options;
+  options.ended_jobs = 2;
+  CoreHarness core(options);
+  Recover recover;
+  StoredJob old;
+  old.job.set_job_id("old");
+  *old.job.mutable_spec() = ToProto(CoreHarness::Spec(1, 0, 3));
+  old.job.mutable_status()->set_phase(v1::JOB_PHASE_SUCCEEDED);
+  *old.job.mutable_end_time() = ToProto(core.now() - absl::Hours(1));
+  recover.jobs.push_back(old);
+  core.Apply(recover);
+  for (const char* id : {"first", "second", "third"}) {
+    core.Advance(absl::Seconds(1));
+    core.Submit(id, CoreHarness::Spec(1, 0, 3));
+  }
+  core.Apply(CancelJob{2, "third", absl::ZeroDuration()});
+  EXPECT_TRUE(core.knows("old"));
+  core.Advance(absl::Seconds(1));
+  core.Apply(CancelJob{3, "first", absl::ZeroDuration()});
+  EXPECT_FALSE(core.knows("old"));
+  core.Advance(absl::Seconds(1));
+  core.Apply(CancelJob{4, "second", absl::ZeroDuration()});
+  EXPECT_FALSE(core.knows("third")) << "it ended before the other two";
+  EXPECT_TRUE(core.knows("first"));
+  EXPECT_TRUE(core.knows("second"));
+  // What the event wrote of the job comes before its end.
+  bool deleted = false;
+  for (const Action& action : core.last) {
+    if (const auto* gone = std::get_if<DeleteJob>(&action)) deleted |= gone->job_id == "third";
+  }
+  EXPECT_TRUE(deleted);
+  core.Submit("third", CoreHarness::Spec(1, 0, 4));
+  EXPECT_TRUE(core.last_answer().ok()) << "its id is free again";
+}
+
 TEST(CoreQueueTest, RecoversJobsAndFreesMembersOfOldEpochs) {
   CoreHarness core;
   StoredJob running = Stored("running", v1::JOB_PHASE_RUNNING);

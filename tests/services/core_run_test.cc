@@ -256,6 +256,49 @@ TEST_F(CoreRunTest, SilentMembersAreLost) {
               HasSubstr("rank 1 (b): did not answer in time"));
 }
 
+TEST_F(CoreRunTest, ARoundHasABoundThatHeartbeatsDoNotExtend) {
+  Begin();
+  while (core_.AnswerPlan()) {
+  }
+  v1::MemberMessage beat;
+  beat.mutable_heartbeat();
+  const auto wait = [&](absl::Duration time) {
+    for (absl::Duration waited; waited < time; waited += absl::Seconds(5)) {
+      core_.Advance(absl::Seconds(5));
+      for (SessionId session : {a_, b_, s_}) core_.Say(session, beat);
+      core_.Apply(Tick{});
+    }
+  };
+  wait(absl::Minutes(14));
+  AllDone(0);
+  wait(absl::Minutes(1));
+  EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_RUNNING) << "15 minutes, not more";
+  AllCommitted(0, "");
+  wait(absl::Minutes(15));
+  core_.SayRoundDone(a_, "job", 1, 1);
+  EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_RUNNING);
+  wait(absl::Seconds(5));
+  EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_QUEUED);
+  EXPECT_EQ(core_.job("job").status().restarts(), 1);
+  const v1::Condition* ready = FindCondition(core_.job("job").status(), "Ready");
+  EXPECT_EQ(ready->reason(), "RoundTimeout");
+  EXPECT_THAT(ready->message(), HasSubstr("no round has ended for 15m, waiting for rank 1 (b), "
+                                          "rank 2 (s) in step 2"));
+  EXPECT_TRUE(core_.Sent(b_, Message::kRelease)[0].release().abort());
+}
+
+TEST_F(CoreRunTest, APlanThatNeverComesIsARoundThatDoesNotEnd) {
+  CoreOptions options;
+  options.round_timeout = absl::Seconds(5);
+  core_ = CoreHarness(options);
+  Begin();
+  core_.Advance(absl::Seconds(6));
+  core_.Apply(Tick{});
+  EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_QUEUED);
+  EXPECT_THAT(FindCondition(core_.job("job").status(), "Ready")->message(),
+              HasSubstr("no round has ended for 5s, waiting for a plan"));
+}
+
 TEST_F(CoreRunTest, CancelStopsAtTheNextCommitOrAtTheEndOfTheGracePeriod) {
   JobSpec spec = CoreHarness::Spec(2, 1, 9);
   spec.checkpoint.directory = "checkpoints";
@@ -299,6 +342,18 @@ TEST_F(CoreRunTest, ANewSessionOfAMemberEndsTheOldOneAndItsRun) {
   core_.SayReleased(s_, "job", 1);
   EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_STARTING);
   EXPECT_EQ(core_.Sent(again, Message::kPrepare).size(), 1u);
+}
+
+TEST_F(CoreRunTest, AnotherProcessCannotTakeAMembersName) {
+  Begin();
+  const SessionId thief = core_.Hello("a", v1::MEMBER_ROLE_MODEL, "here", /*process_id=*/2);
+  ASSERT_EQ(core_.last.size(), 1u);
+  const auto* close = std::get_if<CloseSession>(&core_.last[0]);
+  ASSERT_NE(close, nullptr);
+  EXPECT_EQ(close->session, thief);
+  EXPECT_THAT(std::string(close->reason.message()), HasSubstr("\"a\" is process 1 on here"));
+  core_.Lose(thief);
+  EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_RUNNING);
 }
 
 }  // namespace

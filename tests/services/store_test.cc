@@ -98,6 +98,35 @@ TEST_F(StoreTest, WritesAllActionsOrNone) {
   EXPECT_TRUE(store->Write({Job("a", 1, 6), Event("a", 2)}).ok());
 }
 
+TEST_F(StoreTest, ForgetsAJobAltogether) {
+  std::unique_ptr<Store> store = Open();
+  ASSERT_TRUE(store
+                  ->Write({Job("a", 1, 0), Event("a", 1), Logs("a", 0, 3), Job("b", 2, 0),
+                           Event("b", 1), Logs("b", 0, 1)})
+                  .ok());
+  ASSERT_TRUE(store->Write({Event("a", 2), DeleteJob{"a"}}).ok());
+  ASSERT_EQ(store->LoadJobs()->size(), 1u);
+  EXPECT_EQ((*store->LoadJobs())[0].job.job_id(), "b");
+  EXPECT_TRUE(store->ReadEvents("a", 0, 9)->empty());
+  EXPECT_TRUE(store->ReadLogs("a", std::nullopt, 0, 9)->empty());
+  EXPECT_EQ(store->ReadLogs("b", std::nullopt, 0, 9)->size(), 1u);
+  // A new job of that name begins anew.
+  ASSERT_TRUE(store->Write({Job("a", 3, 0), Event("a", 1), Logs("a", 0, 1)}).ok());
+  EXPECT_EQ((*store->ReadLogs("a", std::nullopt, 0, 9))[0].sequence(), 1);
+}
+
+TEST_F(StoreTest, KeepsTheNewestLogLines) {
+  std::unique_ptr<Store> store = Open();
+  constexpr int kBatch = 10000;
+  constexpr int64_t kLines = Store::kMostLogLines + kBatch;
+  for (int64_t lines = 0; lines < kLines; lines += kBatch) {
+    ASSERT_TRUE(store->Write({Logs("a", 0, kBatch)}).ok());
+  }
+  EXPECT_EQ((*store->ReadLogs("a", std::nullopt, 0, 1))[0].sequence(),
+            kLines - Store::kMostLogLines + 1);
+  EXPECT_EQ((*store->ReadLogs("a", std::nullopt, kLines - 1, 9)).size(), 1u);
+}
+
 TEST_F(StoreTest, ASecondCoordinatorIsRefused) {
   const std::unique_ptr<Store> store = Open();
   const absl::Status status = OpenError();
