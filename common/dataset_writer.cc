@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstddef>
 #include <filesystem>
 #include <memory>
@@ -13,8 +14,10 @@
 #include <utility>
 #include <vector>
 
+#include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/string_view.h>
+#include <absl/strings/strip.h>
 #include <xxhash.h>
 
 #include "common/atomic_file.h"
@@ -25,11 +28,35 @@
 namespace rally {
 namespace {
 
+constexpr char kPartial[] = ".partial-";  // Before the writer's process id.
 constexpr size_t kBufferBytes = size_t{1} << 20;
 
 bool Exists(const std::string& path) {
   struct stat file;
   return lstat(path.c_str(), &file) == 0;
+}
+
+// Removes what killed writers of `directory` left, known by their process ids. On a shared file
+// system another machine's writer may look dead: it then loses its work and reports that.
+void RemoveAbandoned(const std::string& directory) {
+  const std::filesystem::path path(directory);
+  const std::string prefix = absl::StrCat(path.filename().string(), kPartial);
+  std::error_code error;
+  std::vector<std::filesystem::path> abandoned;
+  const std::filesystem::path parent = path.has_parent_path() ? path.parent_path() : ".";
+  for (std::filesystem::directory_iterator entry(parent, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    absl::string_view rest = name;
+    pid_t pid = 0;
+    if (!absl::ConsumePrefix(&rest, prefix) || !absl::SimpleAtoi(rest, &pid) || pid <= 0) continue;
+    if (pid == getpid() || (kill(pid, 0) != 0 && errno == ESRCH)) {
+      abandoned.push_back(entry->path());
+    }
+  }
+  for (const std::filesystem::path& each : abandoned) {
+    std::filesystem::remove_all(each, error);  // What stays is in nobody's way.
+  }
 }
 
 // A file written front to back through a buffer.
@@ -98,7 +125,7 @@ class FileDatasetWriter final : public DatasetWriter {
  public:
   FileDatasetWriter(std::string directory, const DatasetInfo& info)
       : directory_(std::move(directory)),
-        partial_(absl::StrCat(directory_, ".partial-", getpid())),
+        partial_(absl::StrCat(directory_, kPartial, getpid())),
         body_(partial_ + "/body"),
         info_(info),
         hash_(XXH3_createState(), &XXH3_freeState) {
@@ -115,9 +142,7 @@ class FileDatasetWriter final : public DatasetWriter {
   }
 
   absl::Status Start() {
-    // One with this name is what a dead process of the same id left.
-    std::error_code ignored;
-    std::filesystem::remove_all(partial_, ignored);
+    RemoveAbandoned(directory_);
     if (mkdir(partial_.c_str(), 0755) != 0) return ErrnoStatus(errno, "cannot create", partial_);
     owns_partial_ = true;
     return body_.Create();

@@ -3,7 +3,7 @@
 // Owned and used by one thread. Memory grows with the number of documents (8 bytes each), not with
 // their tokens. Works in `<directory>.partial-<process id>` and renames it at Finish, after fsync:
 // a reader sees a whole dataset or none, whenever the machine stops. The destructor removes what
-// was not finished.
+// was not finished; what a killed process left goes when the same directory is written again.
 #ifndef RALLY_COMMON_DATASET_WRITER_H_
 #define RALLY_COMMON_DATASET_WRITER_H_
 

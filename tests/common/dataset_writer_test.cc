@@ -22,6 +22,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
 
 constexpr DatasetInfo kBytes{.vocabulary = 257, .tokenizer = "bytes", .end_of_document = 256};
 
@@ -50,7 +51,7 @@ TEST(DatasetWriterTest, LeavesTheDatasetAlone) {
   for (const auto& entry : std::filesystem::directory_iterator(temp.path("set"))) {
     files.push_back(entry.path().filename().string());
   }
-  EXPECT_THAT(files, ::testing::UnorderedElementsAre("dataset.json", "tokens.bin"));
+  EXPECT_THAT(files, UnorderedElementsAre("dataset.json", "tokens.bin"));
 }
 
 TEST(DatasetWriterTest, RefusesAnExistingPath) {
@@ -110,12 +111,22 @@ TEST(DatasetWriterTest, RefusesBadInfo) {
 
 TEST(DatasetWriterTest, ReplacesWhatADeadProcessLeft) {
   TempDirectory temp;
-  temp.Write("set.partial-" + std::to_string(getpid()) + "/body", "half");
+  const pid_t dead = fork();
+  if (dead == 0) _exit(0);
+  ASSERT_EQ(waitpid(dead, nullptr, 0), dead);
+  for (const pid_t pid : {getpid(), dead}) {
+    temp.Write("set.partial-" + std::to_string(pid) + "/body", "half");
+  }
+  // Those of living processes and of other datasets are not ours to remove.
+  const std::string living = "set.partial-" + std::to_string(getppid());
+  const std::string other = "set-2.partial-" + std::to_string(dead);
+  temp.Write(living + "/body", "half");
+  temp.Write(other + "/body", "half");
   auto writer = DatasetWriter::Create(temp.path("set"), kBytes);
   ASSERT_TRUE(writer.ok()) << writer.status();
   ASSERT_TRUE((*writer)->Add({}).ok());
   EXPECT_TRUE((*writer)->Finish().ok());
-  EXPECT_THAT(temp.List(), ElementsAre("set"));
+  EXPECT_THAT(temp.List(), UnorderedElementsAre("set", living, other));
 }
 
 // The disk is full: stood in for by a limit on the size of a file, in a process of its own.
