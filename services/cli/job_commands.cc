@@ -41,12 +41,20 @@ class Session {
   std::unique_ptr<JobClient> client_;
 };
 
+// Ctrl-C ends the watching, not the job: says so.
+absl::Status WhileItGoesOn(const absl::Status& status, const std::string& id) {
+  if (!absl::IsCancelled(status)) return status;
+  return absl::CancelledError(absl::StrCat(status.message(), "; job ", id,
+                                           " goes on: `rally watch ", id,
+                                           "` follows it, `rally cancel ", id, "` stops it"));
+}
+
 // Follows the job that was just submitted and ends with its summary.
 absl::Status FollowSubmitted(const CommandContext& context, const GlobalOptions& globals,
                              const v1::Job& job, JobClient* client) {
   JobSummary summary(job.job_id());
   const absl::Status status = FollowJob(client, context.console, &summary, nullptr);
-  if (!status.ok() && !absl::IsAborted(status)) return status;
+  if (!status.ok() && !absl::IsAborted(status)) return WhileItGoesOn(status, job.job_id());
   const std::optional<double> entropy = BigramEntropyOf(job.spec().data().path());
   context.console->out() << (globals.json ? absl::StrCat(summary.ToJson(entropy).dump(), "\n")
                                           : summary.ToText(entropy));
@@ -126,7 +134,7 @@ absl::Status WatchCommand(const CommandContext& context, const GlobalOptions& gl
     JobSummary summary(options.id);
     const absl::Status status = FollowJob(session.client(), context.console, &summary, nullptr);
     if (status.ok()) context.console->out() << summary.ToText(std::nullopt);
-    return status;
+    return WhileItGoesOn(status, options.id);
   }
   RALLY_ASSIGN_OR_RETURN(
       const v1::JobPhase phase,

@@ -61,7 +61,8 @@ std::string ProgressLine(const JobSummary& summary, int width) {
     done = static_cast<double>(step) / std::max<double>(1, status.total_steps());
     tail = absl::StrCat("step ", step, "/", status.total_steps(), "  ", Numbers(summary));
   } else {
-    tail = summary.reason();
+    const std::string reason = summary.reason();
+    tail = reason.substr(0, reason.find('\n'));  // One line, whatever a member reports.
   }
   if (width == 0) return absl::StrCat(head, tail);
   const int free = width - static_cast<int>(head.size() + tail.size()) - 2;

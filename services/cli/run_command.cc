@@ -7,7 +7,6 @@
 #include <absl/time/time.h>
 
 #include "common/atomic_file.h"
-#include "common/dataset.h"
 #include "common/status_macros.h"
 #include "proto/convert.h"
 #include "services/cli/cluster_commands.h"
@@ -17,6 +16,7 @@
 #include "services/cli/local_cluster.h"
 #include "services/cli/run_directory.h"
 #include "services/cli/submission.h"
+#include "services/coordinator/admission.h"
 #include "services/coordinator/conditions.h"
 
 namespace rally {
@@ -44,13 +44,12 @@ class LocalRun {
     Interruption interruption;
     const SignalGuard guard(context_.shutdown, &interruption);
     RALLY_RETURN_IF_ERROR(StartCluster(directory->path(), &interruption));
-    absl::Status status = Train(&interruption);
+    const absl::Status status = Train(&interruption);
     if (context_.shutdown->requested()) CancelJob();
     cluster_->Stop(kStopBound);
-    if (status.ok() && !options_.events_path.empty()) {
-      status = WriteFileAtomically(options_.events_path, events_);
-    }
-    return status;
+    if (options_.events_path.empty()) return status;
+    const absl::Status written = WriteFileAtomically(options_.events_path, events_);
+    return status.ok() ? written : status;
   }
 
   const JobSummary& summary() const { return summary_; }
@@ -128,8 +127,8 @@ absl::Status RunCommand(const CommandContext& context, const GlobalOptions& glob
                          MakeSubmission(options.job_path, options.id, absl::Now()));
   const std::string dataset = request.spec().data().path();
   // What cannot work is said before anything is started.
-  RALLY_RETURN_IF_ERROR(
-      Annotate(Dataset::Open(dataset).status(), absl::StrCat(options.job_path, ": data.path")));
+  RALLY_ASSIGN_OR_RETURN(JobSpec spec, FromProto(request.spec()));
+  RALLY_RETURN_IF_ERROR(Annotate(CheckDataset(&spec), options.job_path));
   LocalRun run(context, options, grace, std::move(request));
   const absl::Status status = run.Run();
   if (!run.summary().last_step().has_value() && !status.ok()) return status;

@@ -88,7 +88,7 @@ TEST(ProgressLineTest, SaysWhyAJobWaits) {
   v1::JobEvent event = StatusEvent(v1::JOB_PHASE_QUEUED, 100);
   v1::Condition& condition = *event.mutable_status()->add_conditions();
   condition.set_type("Scheduled");
-  condition.set_message("needs 2 workers, 1 is free");
+  condition.set_message("needs 2 workers, 1 is free\nand more below");
   summary.Add(event);
   EXPECT_EQ(ProgressLine(summary, 0), "my-job  queued  needs 2 workers, 1 is free");
 }
