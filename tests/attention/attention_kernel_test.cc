@@ -76,7 +76,7 @@ void CheckCase(AttentionCase* one, const std::vector<std::unique_ptr<AttentionKe
 
 class AttentionKernelRandomTest : public ::testing::TestWithParam<int> {};
 
-// Every kind of case occurs among the first few; sanitizers make each some twenty times slower.
+// Every kind of case occurs among the first few; a sanitizer makes each many times slower.
 #ifdef RALLY_SANITIZE
 constexpr int kCases = 15;
 #else
