@@ -19,8 +19,8 @@ INTERRUPTED = 130
 
 
 def marked(marker):
-    """An environment by which a program's descendants are known."""
-    return {**os.environ, "RALLY_TEST_RUN": marker}
+    """An environment by which a program's descendants are known; its proxy leads nowhere."""
+    return {**os.environ, "RALLY_TEST_RUN": marker, "http_proxy": "http://127.0.0.1:9"}
 
 
 def processes_of(marker):
@@ -36,6 +36,41 @@ def processes_of(marker):
         except OSError:
             continue  # It has ended.
     return found
+
+
+def listening_ports(pids):
+    """TCP ports on which these processes listen."""
+    sockets = set()
+    for pid in pids:
+        try:
+            for fd in os.listdir(f"/proc/{pid}/fd"):
+                sockets.add(os.readlink(f"/proc/{pid}/fd/{fd}"))
+        except OSError:
+            continue  # It has ended.
+    ports = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with open(table) as file:
+            for line in file.read().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == "0A" and f"socket:[{fields[9]}]" in sockets:  # LISTEN.
+                    ports.add(int(fields[1].split(":")[1], 16))
+    return ports
+
+
+def is_free(port):
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # As servers do.
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def make_dataset_of_lengths(path, lengths):
+    subprocess.run([os.environ["RALLY_TEST_DATASET"], path, *map(str, lengths)], check=True,
+                   timeout=60)
+    return path
 
 
 class BadInputTest(unittest.TestCase):
@@ -108,16 +143,18 @@ class BadInputTest(unittest.TestCase):
             self.assertIn("document", result.stderr)
             self.assertEqual([n for n in os.listdir(self.directory) if n.startswith("empty.p")
                               or n == "empty"], [])
+        with self.subTest("only documents of one token"):
+            ones = make_dataset_of_lengths(self.path("ones"), [1] * 40)
+            result = self.run_job(merged(self.base, {"data": {"path": ones}}))
+            self.refuses(result, FAILURE, "data.path", ones, "nothing to predict")
+            self.assertNotIn("starting", result.stderr)
 
     def test_documents_of_one_token_train(self):
-        source = self.path("short.jsonl")
-        with open(source, "w") as file:
-            for i in range(200):
-                file.write(json.dumps({"text": "" if i % 2 else "a"}) + "\n")
-        result = run_rally("data", "prepare", source, "--output", self.path("short"))
-        self.assertEqual(result.returncode, 0, result.stderr)
-        spec = merged(self.base, {"data": {"path": self.path("short")},
-                                  "batch": {"chunk_tokens": 64}})
+        lengths = [1, 1, 1, 2, 1, 9, 1, 1, 70, 1] * 30
+        spec = merged(self.base, {
+            "data": {"path": make_dataset_of_lengths(self.path("short"), lengths)},
+            "batch": {"chunk_tokens": 64}, "attention": {"in_place": True},
+            "validation": {"every": 2}})
         result = self.run_job(spec, "--json")
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertEqual(json.loads(result.stdout.splitlines()[-1])["steps"], 5)
@@ -164,11 +201,13 @@ class BadInputTest(unittest.TestCase):
         while time.monotonic() < deadline:
             self.assertIsNone(run.poll(), "it ended by itself")
             time.sleep(0.01)
+        ports = listening_ports(processes_of(run_directory))
         run.send_signal(signal.SIGINT)
         _, errors = run.communicate(timeout=60)
         # Before its first line of code the program has no say in how it ends.
         self.assertIn(run.returncode, (INTERRUPTED, -signal.SIGINT), errors)
         await_condition(lambda: processes_of(run_directory) == [], "no process is left", 10)
+        await_condition(lambda: all(map(is_free, ports)), f"free ports {ports}", 10)
         self.assertFalse(os.path.exists(os.path.join(run_directory, "coordinator.address.json")))
 
     def test_interrupt_at_any_moment(self):
@@ -178,6 +217,67 @@ class BadInputTest(unittest.TestCase):
             delay = moments.uniform(0.05, 0.5 * (index + 1))
             with self.subTest(f"Ctrl-C after {delay:.2f} s"):
                 self.interrupt_after(delay, index)
+
+    def start_rally(self, marker, *arguments):
+        process = subprocess.Popen([program("rally"), *arguments], stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                   env=marked(marker), preexec_fn=die_with_parent)
+        self.addCleanup(process.kill)
+        return process
+
+    def test_interrupt_up(self):
+        marker = self.path("up-stops")
+        up = self.start_rally(marker, "up", "--workers", "2", "--listen", "127.0.0.1:0", "--json",
+                              "--run-dir", marker)
+        address = json.loads(up.stdout.readline())["coordinator"]
+        ports = listening_ports(processes_of(marker))
+        self.assertIn(int(address.split(":")[1]), ports)
+        up.send_signal(signal.SIGINT)
+        _, errors = up.communicate(timeout=60)
+        self.assertEqual(up.returncode, INTERRUPTED, errors)
+        self.assertEqual(processes_of(marker), [])
+        await_condition(lambda: all(map(is_free, ports)), f"free ports {ports}", 10)
+
+    def test_interrupt_submit_watch(self):
+        with Cluster() as cluster:
+            job = write_job(self.path("watched.yaml"), self.base)
+            watch = self.start_rally("watch", f"--coordinator={cluster.address}", "submit", job,
+                                     "--id", "watched", "--watch")
+            await_condition(lambda: "queued" in watch.stderr.readline(), "it watches")
+            watch.send_signal(signal.SIGINT)
+            _, errors = watch.communicate(timeout=60)
+            self.assertEqual(watch.returncode, INTERRUPTED, errors)
+            self.assertIn("rally cancel watched", errors)
+            self.assertEqual(cluster.status("watched")["phase"], "JOB_PHASE_QUEUED")
+
+    def test_interrupt_data_prepare(self):
+        text = self.path("zeros.txt")
+        with open(text, "w") as file:
+            file.truncate(16 << 30)  # No blocks: long to read, nothing to store.
+        output = self.path("zeros")
+
+        def partials():
+            return [name for name in os.listdir(self.directory) if name.startswith("zeros.p")]
+
+        def interrupt(number):
+            prepare = self.start_rally(output, "data", "prepare", text, "--output", output)
+            await_condition(partials, "it writes")
+            prepare.send_signal(number)
+            _, errors = prepare.communicate(timeout=60)
+            self.assertFalse(os.path.exists(output))
+            return prepare.returncode, errors
+
+        code, errors = interrupt(signal.SIGINT)
+        self.assertEqual(code, INTERRUPTED, errors)
+        self.assertEqual(partials(), [])
+        code, _ = interrupt(signal.SIGKILL)
+        self.assertEqual(code, -signal.SIGKILL)
+        self.assertEqual(len(partials()), 1)
+        # Whoever prepares it again finds the place clean.
+        with open(text, "w") as file:
+            file.write("a short text")
+        self.assertEqual(run_rally("data", "prepare", text, "--output", output).returncode, 0)
+        self.assertEqual(partials(), [])
 
 
 if __name__ == "__main__":
