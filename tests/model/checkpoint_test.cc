@@ -13,6 +13,7 @@
 #include "common/atomic_file.h"
 #include "tests/common/temp_directory.h"
 #include "tests/model/training_group.h"
+#include "workers/model/model_config.h"
 #include "workers/model/safetensors.h"
 
 namespace rally::testing {
@@ -86,6 +87,16 @@ TEST_F(CheckpointTest, TwoRunsAreBitIdentical) {
   const auto second = ChecksumAfter(10, spec);
   ASSERT_TRUE(first.ok()) << first.status();
   EXPECT_EQ(*first, *second);
+}
+
+TEST_F(CheckpointTest, CallsASlidingWindowByItsHuggingFaceName) {
+  JobSpec spec;
+  spec.model.mask.window = 512;
+  const auto config = nlohmann::json::parse(ModelConfigText(spec));
+  EXPECT_EQ(config["architectures"][0], "MistralForCausalLM");
+  EXPECT_EQ(config["model_type"], "mistral");
+  EXPECT_EQ(config["sliding_window"], 512);
+  EXPECT_TRUE(CheckModelConfig(ModelConfigText(spec), spec).ok());
 }
 
 TEST_F(CheckpointTest, WritesWhatHuggingFaceReads) {

@@ -2,7 +2,8 @@
 //
 // Format, version 1. A folder of the checkpoint directory (checkpoint_directory.h) with
 //   model.safetensors      float32 weights, Hugging Face Llama names (weight_layout.h)
-//   config.json            Hugging Face configuration of LlamaForCausalLM
+//   config.json            Hugging Face configuration of LlamaForCausalLM, or of
+//                          MistralForCausalLM with a sliding window
 //   optimizer.safetensors  "first_moment.<weight>" and "second_moment.<weight>", float32
 //   trainer.json           {"format": "rally-checkpoint", "version": 1, "step": committed steps,
 //                           "data_position": {"pass", "index", "token"},

@@ -9,8 +9,10 @@ namespace {
 nlohmann::ordered_json ConfigOf(const JobSpec& spec) {
   const ModelShape& shape = spec.model;
   nlohmann::ordered_json config;
-  config["architectures"] = {"LlamaForCausalLM"};
-  config["model_type"] = "llama";
+  // Hugging Face's Llama has no sliding window; its Mistral is Llama with one.
+  const bool windowed = shape.mask.window > 0;
+  config["architectures"] = {windowed ? "MistralForCausalLM" : "LlamaForCausalLM"};
+  config["model_type"] = windowed ? "mistral" : "llama";
   config["hidden_act"] = "silu";
   config["hidden_size"] = shape.hidden_size;
   config["intermediate_size"] = shape.feed_forward_size;
@@ -23,8 +25,7 @@ nlohmann::ordered_json ConfigOf(const JobSpec& spec) {
   config["rms_norm_eps"] = shape.rms_norm_epsilon;
   config["rope_theta"] = shape.rope_theta;
   config["tie_word_embeddings"] = shape.tie_embeddings;
-  config["sliding_window"] =
-      shape.mask.window > 0 ? nlohmann::ordered_json(shape.mask.window) : nullptr;
+  config["sliding_window"] = windowed ? nlohmann::ordered_json(shape.mask.window) : nullptr;
   config["attention_bias"] = false;
   config["mlp_bias"] = false;
   config["torch_dtype"] = "float32";

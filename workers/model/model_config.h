@@ -1,4 +1,5 @@
-// ModelConfig: a model's shape as Hugging Face's config.json of LlamaForCausalLM says it.
+// ModelConfig: a model's shape as Hugging Face's config.json of LlamaForCausalLM says it, or of
+// MistralForCausalLM when attention slides: the same weights, but only Mistral knows a window.
 //
 // Pure functions, any thread.
 #ifndef RALLY_WORKERS_MODEL_MODEL_CONFIG_H_
