@@ -6,6 +6,8 @@
 // as the session lives; what the outbox held for the old stream is then forgotten, since
 // a run does not outlive its members' sessions.
 //
+// Another process that holds this member's name is waited for, as its death may not be known yet.
+//
 // Threads: two of its own, one that connects and reads and one that writes. The handler is called
 // on the reading thread, one call at a time. Outbox and handler are borrowed and must outlive the
 // session.
