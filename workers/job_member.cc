@@ -46,7 +46,7 @@ absl::StatusOr<std::unique_ptr<Transport>> JobMember::OpenTransport() const {
   options.rank = assignment_.rank;
   options.ranks = ranks;
   if (!assignment_.single_host) {
-    options.transports.clear();
+    options.transports = kUcxAnyTransport;
     options.network_devices.clear();
   }
   if (!resources_.transports.empty()) options.transports = resources_.transports;

@@ -1,7 +1,8 @@
 // Rank 1 of 2 in a process of its own, for tests that kill it. Arguments: UCX transports.
 //
 // Standard input and output carry each rank's address, as a line of hex digits. Then it echoes
-// messages of the size that the first message (8 bytes, little-endian) says, until it is killed.
+// messages of the size that the first message (8 bytes, little-endian) says, until it is killed;
+// each echo's number is a line of its output once it is being sent.
 #include <cstddef>
 #include <cstring>
 #include <iostream>
@@ -44,6 +45,7 @@ absl::Status Serve(const std::string& transports) {
   for (int64_t number = 1; status.ok(); ++number) {
     status = Receive(**transport, number, absl::MakeSpan(buffer));
     Transfer send = (*transport)->Send(0, NumberedTag(1, number), buffer);
+    std::cout << number << std::endl;
     if (status.ok()) status = (*transport)->Wait({send}, absl::Now() + absl::Seconds(60));
   }
   return status;

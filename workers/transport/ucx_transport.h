@@ -24,14 +24,17 @@
 
 namespace rally {
 
+// Whatever UCX finds, but for direct reads of another process's memory (see UcxOptions).
+inline constexpr char kUcxAnyTransport[] = "^cma";
+
 struct UcxOptions {
   int32_t rank = 0;
   int32_t ranks = 1;
-  // UCX transports to use, as UCX_TLS names them; empty lets UCX choose, for several machines. The
-  // default is for one machine: shared memory, direct reads between processes where the system
-  // allows them, TCP to set up. (System V shared memory, since "posix" fails where a container's
-  // /dev/shm is full, and is no faster.) "tcp,self" forces TCP.
-  std::string transports = "sysv,cma,self,tcp";
+  // UCX transports to use, as UCX_TLS names them. The default is for one machine: shared memory,
+  // and TCP to set up. (System V shared memory, since "posix" fails where a container's /dev/shm is
+  // full, and is no faster.) "tcp,self" forces TCP; kUcxAnyTransport is for several machines.
+  // Not "cma": UCX ends this process when a peer dies before its memory has been read.
+  std::string transports = "sysv,self,tcp";
   // Network devices UCX may use, as UCX_NET_DEVICES names them; empty means every one it finds. The
   // default is for one machine.
   std::string network_devices = "lo";

@@ -37,10 +37,7 @@ bool OnlyTcp(const std::string& transports) {
 absl::StatusOr<ucp_config_t*> ReadConfig(const UcxOptions& options) {
   ucp_config_t* config = nullptr;
   RALLY_RETURN_IF_ERROR(ToStatus(ucp_config_read(nullptr, nullptr, &config)));
-  ucs_status_t status = UCS_OK;
-  if (!options.transports.empty()) {
-    status = ucp_config_modify(config, "TLS", options.transports.c_str());
-  }
+  ucs_status_t status = ucp_config_modify(config, "TLS", options.transports.c_str());
   if (status == UCS_OK && !options.network_devices.empty()) {
     status = ucp_config_modify(config, "NET_DEVICES", options.network_devices.c_str());
   }
