@@ -58,9 +58,11 @@ class DatasetPlanner final : public RoundPlanner {
         planner_(MakePlanner(spec_->topology(), {.tolerance = spec_->attention.tolerance})),
         local_(MakeLocalPlanner()) {
     if (split.validation.empty()) return;
+    // Shuffled whatever the job says: a few chunks are to speak for the whole split, which may be
+    // sorted. Every validation begins at the same position, so all see the same documents.
     validation_ = std::make_unique<Split>(dataset, std::move(split.validation),
                                           ValidationShape(*spec_), spec_->data.seed,
-                                          /*shuffle=*/false);
+                                          /*shuffle=*/true);
   }
 
   absl::StatusOr<PlannedRound> Plan(const RoundKey& key, const DataPosition& position) override {
