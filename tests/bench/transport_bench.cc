@@ -37,8 +37,8 @@ struct Way {
   const char* name;
   const char* transports;
 };
-constexpr Way kWays[] = {{"shared memory", "sysv,cma,self,tcp"},
-                         {"shared memory, no direct reads", "sysv,self,tcp"},
+constexpr Way kWays[] = {{"shared memory", "sysv,self,tcp"},
+                         {"with direct reads", "sysv,cma,self,tcp"},
                          {"TCP on lo", "tcp,self"}};
 
 struct Figures {
