@@ -72,10 +72,7 @@ class BenchRank {
 
   absl::Status Prepare() {
     PrepareProcessForTraining();
-    UcxOptions ucx{.rank = rank_,
-                   .ranks = options_.spec.topology().ranks(),
-                   .transports = "",
-                   .network_devices = "lo"};
+    UcxOptions ucx{.rank = rank_, .ranks = options_.spec.topology().ranks()};
     RALLY_ASSIGN_OR_RETURN(transport_, MakeUcxTransport(ucx));
     if (options_.message_delay > absl::ZeroDuration()) {
       transport_ = MakeDelayedTransport(std::move(transport_), options_.message_delay);
