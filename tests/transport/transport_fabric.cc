@@ -47,8 +47,8 @@ std::string FabricName(Fabric fabric) {
       return "Delayed";
     case Fabric::kUcxSharedMemory:
       return "UcxSharedMemory";
-    case Fabric::kUcxWithoutCma:
-      return "UcxWithoutCma";
+    case Fabric::kUcxAny:
+      return "UcxAny";
     case Fabric::kUcxTcp:
       return "UcxTcp";
   }
@@ -59,8 +59,8 @@ std::vector<std::unique_ptr<Transport>> MakeFabric(Fabric fabric, int32_t ranks)
   switch (fabric) {
     case Fabric::kUcxSharedMemory:
       return MakeUcxFabric(ranks, UcxOptions().transports);
-    case Fabric::kUcxWithoutCma:
-      return MakeUcxFabric(ranks, "sysv,self,tcp");
+    case Fabric::kUcxAny:
+      return MakeUcxFabric(ranks, kUcxAnyTransport);
     case Fabric::kUcxTcp:
       return MakeUcxFabric(ranks, "tcp,self");
     case Fabric::kInProcess:

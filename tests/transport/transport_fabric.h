@@ -15,10 +15,10 @@
 
 namespace rally {
 
-enum class Fabric { kInProcess, kDelayed, kUcxSharedMemory, kUcxWithoutCma, kUcxTcp };
+enum class Fabric { kInProcess, kDelayed, kUcxSharedMemory, kUcxAny, kUcxTcp };
 
 inline constexpr Fabric kAllFabrics[] = {Fabric::kInProcess, Fabric::kDelayed,
-                                         Fabric::kUcxSharedMemory, Fabric::kUcxWithoutCma,
+                                         Fabric::kUcxSharedMemory, Fabric::kUcxAny,
                                          Fabric::kUcxTcp};
 
 std::string FabricName(Fabric fabric);
