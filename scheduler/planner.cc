@@ -1,24 +1,42 @@
 #include "scheduler/planner.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
-#include <absl/strings/str_cat.h>
+#include "common/status_macros.h"
+#include "scheduler/packing.h"
 
 namespace rally {
+namespace {
 
-absl::Status TakeTopology(const Topology& topology, Plan* plan) {
-  if (plan->workers != topology.workers || topology.dedicated_servers < 0) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "a plan packed for ", plan->workers, " workers does not fit a topology of ",
-        topology.workers, " workers and ", topology.dedicated_servers, " dedicated servers"));
+// Documents in order of arrival; tasks at home, or balanced.
+class ArrivalPlanner final : public Planner {
+ public:
+  ArrivalPlanner(bool balanced, const PlannerOptions& options)
+      : balanced_(balanced), options_(options) {}
+
+  absl::StatusOr<PlannedBatch> MakePlan(const PlanInput& input) override {
+    PlannedBatch planned;
+    RALLY_ASSIGN_OR_RETURN(planned.plan, PackInOrder(*input.batch, input.shape,
+                                                     input.topology.workers, input.ping_pong));
+    if (balanced_ && !input.topology.local()) {
+      RALLY_RETURN_IF_ERROR(AssignBalanced(input.topology, input.model, options_, &planned.plan));
+    } else {
+      RALLY_RETURN_IF_ERROR(AssignLocally(input.topology, input.model, &planned.plan));
+    }
+    return planned;
   }
-  plan->dedicated_servers = topology.dedicated_servers;
-  return absl::OkStatus();
-}
 
-std::unique_ptr<Planner> MakePlanner(const Topology& topology, const PlannerOptions& options) {
-  return topology.local() ? MakeLocalPlanner() : MakeBalancingPlanner(options);
+ private:
+  const bool balanced_;
+  const PlannerOptions options_;
+};
+
+}  // namespace
+
+std::unique_ptr<Planner> MakePlanner(PlannerKind kind, const PlannerOptions& options) {
+  return std::make_unique<ArrivalPlanner>(kind != PlannerKind::kLocal, options);
 }
 
 double Imbalance(const Plan& plan, const Topology& topology, AttentionMask mask) {

@@ -1,24 +1,37 @@
-// Planner: assigns the core attention of a packed batch to servers.
+// Planner: from the documents of a global batch to a plan: which worker holds which tokens, and
+// which rank computes which CA-task.
 //
-// Pure and deterministic: the same inputs give the same tasks. A planner may be called from any one
-// thread at a time.
+// Pure and deterministic: the same input gives the same plan (with `keep_searching` set: for the
+// same number of its calls). A planner may be used by any one thread at a time.
 #ifndef RALLY_SCHEDULER_PLANNER_H_
 #define RALLY_SCHEDULER_PLANNER_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 
 #include <absl/status/status.h>
+#include <absl/status/statusor.h>
 
+#include "scheduler/batch_sampler.h"
 #include "scheduler/model_shape.h"
 #include "scheduler/plan.h"
 #include "scheduler/topology.h"
 
 namespace rally {
 
+class CostModel;  // scheduler/cost_model.h
+
+// How documents are placed and their core attention is spread.
+enum class PlannerKind : uint8_t {
+  kRally = 0,  // Documents placed together with their tasks.
+  kArrival,    // Documents placed in order of arrival, tasks balanced.
+  kLocal,      // In order of arrival; every query row computed at its home.
+};
+
 struct PlannerOptions {
-  // Two-sided: every server's work in every phase lies within (1 +- tolerance) of the mean, so far
-  // as whole pairs allow. In (0, 1].
+  // Two-sided: every server's work in every phase lies within (1 +- tolerance) of its share of the
+  // total, so far as whole pairs allow. In (0, 1].
   double tolerance = 0.05;
   // Query cuts fall on multiples of this many rows of a document. Halved, in the phases that need
   // it, until the tolerance is met: documents may be short. At least 1.
@@ -27,26 +40,48 @@ struct PlannerOptions {
   int64_t max_kv_rows_per_task = 0;
 };
 
+// What a plan is made of. Plain data; pointers are borrowed for the call.
+struct PlanInput {
+  const GlobalBatch* batch = nullptr;
+  BatchShape shape;  // The batch's.
+  Topology topology;
+  ModelShape model;
+  bool ping_pong = true;
+  // Weighs time where given; without it, work is pairs and traffic is bytes.
+  const CostModel* costs = nullptr;
+  // An anytime planner asks before each further attempt; absent: its own fixed number of attempts.
+  std::function<bool()> keep_searching;
+};
+
+// What the planner says of its plan.
+struct PlanReport {
+  double tolerance = 0.0;           // That held.
+  bool within_tolerance = true;     // Whether the one asked for did, in every phase.
+  double largest_over_share = 1.0;  // Largest server's work over its share, worst phase.
+  int64_t attempts = 1;             // Plans compared.
+};
+
+struct PlannedBatch {
+  Plan plan;  // Passes CheckPlan. Round, step and kind are the caller's to set.
+  PlanReport report;
+};
+
 class Planner {
  public:
   virtual ~Planner() = default;
 
-  // Fills `plan->micro_batches[].tasks` and `plan->dedicated_servers`. `plan` comes from packing.
-  // The result passes CheckPlan. InvalidArgument when the plan and the topology disagree.
-  virtual absl::Status Assign(const Topology& topology, const ModelShape& shape, Plan* plan) = 0;
+  // InvalidArgument when batch, topology and options do not fit each other.
+  virtual absl::StatusOr<PlannedBatch> MakePlan(const PlanInput& input) = 0;
 };
 
-// Every query row is computed at its home: core attention without disaggregation.
-std::unique_ptr<Planner> MakeLocalPlanner();
+std::unique_ptr<Planner> MakePlanner(PlannerKind kind, const PlannerOptions& options);
 
-// Balances work over the topology's pool, moving the rows that cost the fewest bytes per pair.
-std::unique_ptr<Planner> MakeBalancingPlanner(const PlannerOptions& options);
-
-// MakeLocalPlanner for a topology without a pool, else MakeBalancingPlanner.
-std::unique_ptr<Planner> MakePlanner(const Topology& topology, const PlannerOptions& options);
-
-// What every planner does first: checks that `topology` fits `plan`, and sets the plan's servers.
-absl::Status TakeTopology(const Topology& topology, Plan* plan);
+// The second half of planning alone: fills `plan->micro_batches[].tasks` and
+// `plan->dedicated_servers` of a packed plan. The result passes CheckPlan. InvalidArgument when the
+// plan and the topology disagree.
+absl::Status AssignLocally(const Topology& topology, const ModelShape& model, Plan* plan);
+absl::Status AssignBalanced(const Topology& topology, const ModelShape& model,
+                            const PlannerOptions& options, Plan* plan);
 
 // Largest work of a pool member over the mean of the pool, averaged over phases weighted by their
 // work. 1.0 is perfect. With a dedicated-only pool the workers are not members.

@@ -12,7 +12,6 @@
 #include "proto/limits.h"
 #include "scheduler/batch_sampler.h"
 #include "scheduler/check_plan.h"
-#include "scheduler/packing.h"
 #include "scheduler/planner.h"
 
 namespace rally {
@@ -55,8 +54,7 @@ class DatasetPlanner final : public RoundPlanner {
         clock_(clock),
         training_(dataset, std::move(split.training), spec_->batch, spec_->data.seed,
                   spec_->data.shuffle),
-        planner_(MakePlanner(spec_->topology(), {.tolerance = spec_->attention.tolerance})),
-        local_(MakeLocalPlanner()) {
+        planner_(MakePlanner(PlannerKind::kArrival, {.tolerance = spec_->attention.tolerance})) {
     if (split.validation.empty()) return;
     // Shuffled whatever the job says: a few chunks are to speak for the whole split, which may be
     // sorted. Every validation begins at the same position, so all see the same documents.
@@ -73,18 +71,21 @@ class DatasetPlanner final : public RoundPlanner {
     }
     const GlobalBatch batch =
         train ? training_.sampler.Sample(position) : validation_->sampler.Sample(DataPosition{});
-    const BatchShape shape = train ? spec_->batch : ValidationShape(*spec_);
-    RALLY_ASSIGN_OR_RETURN(rally::Plan plan,
-                           PackInOrder(batch, shape, spec_->workers, spec_->training.ping_pong));
+    PlanInput input;
+    input.batch = &batch;
+    input.shape = train ? spec_->batch : ValidationShape(*spec_);
+    input.topology = spec_->topology();
+    input.model = spec_->model;
+    input.ping_pong = spec_->training.ping_pong;
+    RALLY_ASSIGN_OR_RETURN(PlannedBatch made, planner_->MakePlan(input));
+    rally::Plan& plan = made.plan;
     plan.round = key.round;
     plan.step = key.step;
     plan.kind = key.kind;
-    rally::Plan local = plan;
-    RALLY_RETURN_IF_ERROR(planner_->Assign(spec_->topology(), spec_->model, &plan));
     RALLY_RETURN_IF_ERROR(CheckPlan(plan, spec_->model.mask));
     PlannedRound planned;
     planned.planning = clock_->Now() - start;
-    RALLY_RETURN_IF_ERROR(Measure(std::move(local), plan, &planned));
+    RALLY_RETURN_IF_ERROR(Measure(input, plan, &planned));
     planned.key = key;
     planned.next_position = plan.next_position;
     planned.tokens = TokenCount(plan);
@@ -100,11 +101,12 @@ class DatasetPlanner final : public RoundPlanner {
   }
 
  private:
-  // Imbalance of the same packing: every query at its home, and as planned.
-  absl::Status Measure(rally::Plan local, const rally::Plan& plan, PlannedRound* planned) {
-    const Topology at_home = {spec_->workers, 0, false};
-    RALLY_RETURN_IF_ERROR(local_->Assign(at_home, spec_->model, &local));
-    planned->imbalance_without_plan = Imbalance(local, at_home, spec_->model.mask);
+  // Imbalance of the batch in order of arrival, every query at its home, and as planned.
+  absl::Status Measure(PlanInput input, const rally::Plan& plan, PlannedRound* planned) {
+    input.topology = {spec_->workers, 0, false};
+    RALLY_ASSIGN_OR_RETURN(const PlannedBatch local,
+                           MakePlanner(PlannerKind::kLocal, {})->MakePlan(input));
+    planned->imbalance_without_plan = Imbalance(local.plan, input.topology, spec_->model.mask);
     planned->imbalance_with_plan = Imbalance(plan, spec_->topology(), spec_->model.mask);
     return absl::OkStatus();
   }
@@ -114,7 +116,6 @@ class DatasetPlanner final : public RoundPlanner {
   Split training_;
   std::unique_ptr<Split> validation_;  // Null when nothing is held out.
   const std::unique_ptr<Planner> planner_;
-  const std::unique_ptr<Planner> local_;
 };
 
 }  // namespace

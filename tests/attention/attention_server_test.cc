@@ -131,7 +131,7 @@ TEST(AttentionServerPlanTest, ComputesPlansOfTheBalancingPlanner) {
     std::mt19937_64 random(23);
     auto plan = std::make_shared<Plan>(
         test::PackLengths(test::HeavyTailedLengths(40, 20, 96, &random), {96, 4, 96}, 2));
-    ASSERT_TRUE(MakeBalancingPlanner({})->Assign(topology, shape, plan.get()).ok());
+    ASSERT_TRUE(AssignBalanced(topology, shape, {}, plan.get()).ok());
     StepData data(*plan, shape, &random);
     Cluster cluster(shape, topology.workers, topology.dedicated_servers);
     cluster.RunStep(plan, &data);
@@ -163,7 +163,7 @@ TEST(ServerLayoutTest, AssemblesOnlyKeysOfSeveralHomes) {
 
 std::shared_ptr<const Plan> PlanForOneServer() {
   auto plan = std::make_shared<Plan>(test::PackLengths({8}, {8, 1, 8}, 1));
-  EXPECT_TRUE(MakeBalancingPlanner({})->Assign({1, 1, false}, SmallShape(0), plan.get()).ok());
+  EXPECT_TRUE(AssignBalanced({1, 1, false}, SmallShape(0), {}, plan.get()).ok());
   return plan;
 }
 

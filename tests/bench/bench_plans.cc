@@ -18,13 +18,18 @@ absl::StatusOr<Plan> MakeBenchPlan(const JobSpec& spec, const ChunkLengths& leng
     std::vector<Document>& group = batch.groups.emplace_back();
     for (const int64_t tokens : chunk) group.push_back({source++, 0, tokens, tokens - 1});
   }
-  RALLY_ASSIGN_OR_RETURN(Plan plan,
-                         PackInOrder(batch, spec.batch, spec.workers, spec.training.ping_pong));
-  const auto planner =
-      balanced ? MakeBalancingPlanner({.tolerance = spec.attention.tolerance}) : MakeLocalPlanner();
-  RALLY_RETURN_IF_ERROR(planner->Assign(spec.topology(), spec.model, &plan));
-  RALLY_RETURN_IF_ERROR(CheckPlan(plan, spec.model.mask));
-  return plan;
+  PlanInput input;
+  input.batch = &batch;
+  input.shape = spec.batch;
+  input.topology = spec.topology();
+  input.model = spec.model;
+  input.ping_pong = spec.training.ping_pong;
+  RALLY_ASSIGN_OR_RETURN(PlannedBatch planned,
+                         MakePlanner(balanced ? PlannerKind::kArrival : PlannerKind::kLocal,
+                                     {.tolerance = spec.attention.tolerance})
+                             ->MakePlan(input));
+  RALLY_RETURN_IF_ERROR(CheckPlan(planned.plan, spec.model.mask));
+  return std::move(planned.plan);
 }
 
 ChunkLengths OneLongDocument(int32_t workers, int64_t chunk_tokens, int64_t short_tokens) {

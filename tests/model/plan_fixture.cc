@@ -54,19 +54,23 @@ std::shared_ptr<Plan> MakePlan(const JobSpec& spec, const Corpus& corpus, int64_
   std::iota(sources.begin(), sources.end(), 0);
   BatchSampler sampler(corpus.lengths, sources, spec.batch, spec.data.seed, spec.data.shuffle);
   const GlobalBatch batch = sampler.Sample(position);
-  auto plan = PackInOrder(batch, spec.batch, spec.workers, spec.training.ping_pong);
-  RALLY_CHECK(plan.ok(), plan.status().ToString());
   PlannerOptions options;
   options.query_granularity = 8;  // Tiny documents are to be cut too.
-  const absl::Status assigned =
-      MakePlanner(spec.topology(), options)->Assign(spec.topology(), spec.model, &*plan);
-  RALLY_CHECK(assigned.ok(), assigned.ToString());
+  PlanInput input;
+  input.batch = &batch;
+  input.shape = spec.batch;
+  input.topology = spec.topology();
+  input.model = spec.model;
+  input.ping_pong = spec.training.ping_pong;
+  auto planned = MakePlanner(PlannerKind::kArrival, options)->MakePlan(input);
+  RALLY_CHECK(planned.ok(), planned.status().ToString());
+  Plan* const plan = &planned->plan;
   plan->round = step - 1;
   plan->step = step;
   plan->kind = kind;
   const absl::Status checked = CheckPlan(*plan, spec.model.mask);
   RALLY_CHECK(checked.ok(), checked.ToString());
-  return std::make_shared<Plan>(*std::move(plan));
+  return std::make_shared<Plan>(std::move(*plan));
 }
 
 }  // namespace rally::testing

@@ -62,7 +62,7 @@ TEST(PackInOrderTest, GivesEveryWorkerTheSameTokensAndKeepsDocumentsWhole) {
       }
       EXPECT_EQ(std::count(seen.begin(), seen.end(), false), 0);
       Plan local = plan;
-      ASSERT_TRUE(MakeLocalPlanner()->Assign({8, 0, false}, {}, &local).ok());
+      ASSERT_TRUE(AssignLocally({8, 0, false}, {}, &local).ok());
       const absl::Status check = CheckPlan(local, {});
       EXPECT_TRUE(check.ok()) << check;
     }

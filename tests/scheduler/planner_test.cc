@@ -87,7 +87,7 @@ TEST_P(BalancingPlannerTest, BalancesEveryPhaseExactly) {
                           c.shape, c.topology.workers);
     const double before = [&] {
       Plan local = plan;
-      EXPECT_TRUE(MakeLocalPlanner()->Assign(c.topology, shape, &local).ok());
+      EXPECT_TRUE(AssignLocally(c.topology, shape, &local).ok());
       EXPECT_TRUE(CheckPlan(local, shape.mask).ok());
       Topology workers = c.topology;
       workers.dedicated_servers = 0;
@@ -95,7 +95,7 @@ TEST_P(BalancingPlannerTest, BalancesEveryPhaseExactly) {
     }();
     PlannerOptions options;
     options.tolerance = c.tolerance;
-    const absl::Status status = MakeBalancingPlanner(options)->Assign(c.topology, shape, &plan);
+    const absl::Status status = AssignBalanced(c.topology, shape, options, &plan);
     ASSERT_TRUE(status.ok()) << status;
     const absl::Status check = CheckPlan(plan, shape.mask);
     ASSERT_TRUE(check.ok()) << check;
@@ -132,14 +132,14 @@ TEST(BalancingPlannerTest, IsDeterministic) {
   Plan plan =
       test::PackLengths(test::HeavyTailedLengths(300, 500, 4096, &random), {2048, 8, 4096}, 4);
   Plan again = plan;
-  ASSERT_TRUE(MakeBalancingPlanner({})->Assign({4, 2, true}, LlamaLike(), &plan).ok());
-  ASSERT_TRUE(MakeBalancingPlanner({})->Assign({4, 2, true}, LlamaLike(), &again).ok());
+  ASSERT_TRUE(AssignBalanced({4, 2, true}, LlamaLike(), {}, &plan).ok());
+  ASSERT_TRUE(AssignBalanced({4, 2, true}, LlamaLike(), {}, &again).ok());
   EXPECT_EQ(plan, again);
 }
 
 TEST(BalancingPlannerTest, CutsAtTheGranularityWhileThatIsEnough) {
   Plan plan = test::PackLengths({131072, 131072}, {65536, 2, 131072}, 2);
-  ASSERT_TRUE(MakeBalancingPlanner({})->Assign({2, 0, true}, LlamaLike(), &plan).ok());
+  ASSERT_TRUE(AssignBalanced({2, 0, true}, LlamaLike(), {}, &plan).ok());
   for (const MicroBatch& micro_batch : plan.micro_batches) {
     for (const auto& tasks : micro_batch.tasks) {
       for (const CaTask& task : tasks) {
@@ -158,7 +158,7 @@ TEST(BalancingPlannerTest, CutsKeysWhereOneRowIsTooMuch) {
   const Topology topology{1, 40, false};
   PlannerOptions options;
   options.tolerance = 0.02;
-  ASSERT_TRUE(MakeBalancingPlanner(options)->Assign(topology, LlamaLike(), &plan).ok());
+  ASSERT_TRUE(AssignBalanced(topology, LlamaLike(), options, &plan).ok());
   EXPECT_TRUE(CheckPlan(plan, {}).ok());
   ExpectBalanced(plan, topology, {}, options.tolerance, /*slack=*/1.0);
 }
@@ -172,7 +172,7 @@ TEST(BalancingPlannerTest, RespectsTheKeyLimit) {
     options.max_kv_rows_per_task = 200;
     const Topology topology{4, 1, true};
     const ModelShape shape = LlamaLike(window);
-    ASSERT_TRUE(MakeBalancingPlanner(options)->Assign(topology, shape, &plan).ok());
+    ASSERT_TRUE(AssignBalanced(topology, shape, options, &plan).ok());
     const absl::Status check = CheckPlan(plan, shape.mask);
     EXPECT_TRUE(check.ok()) << check;
     ExpectBalanced(plan, topology, shape.mask, options.tolerance, /*slack=*/1.0);
@@ -186,7 +186,7 @@ TEST(BalancingPlannerTest, RespectsTheKeyLimit) {
 
 TEST(BalancingPlannerTest, MovesNothingThatIsBalanced) {
   Plan plan = test::PackLengths({512, 512, 512, 512}, {1024, 2, 1024}, 2);
-  ASSERT_TRUE(MakeBalancingPlanner({})->Assign({2, 0, true}, LlamaLike(), &plan).ok());
+  ASSERT_TRUE(AssignBalanced({2, 0, true}, LlamaLike(), {}, &plan).ok());
   const Traffic traffic = CountTraffic(plan);
   EXPECT_EQ(traffic.query_rows, 0);
   EXPECT_EQ(traffic.kv_rows, 0);
@@ -194,13 +194,13 @@ TEST(BalancingPlannerTest, MovesNothingThatIsBalanced) {
 
 TEST(PlannerTest, RefusesWhatDoesNotFit) {
   Plan plan = test::PackLengths({64, 64}, {64, 2, 64}, 2);
-  EXPECT_EQ(MakeLocalPlanner()->Assign({3, 0, false}, LlamaLike(), &plan).code(),
+  EXPECT_EQ(AssignLocally({3, 0, false}, LlamaLike(), &plan).code(),
             absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(MakeBalancingPlanner({})->Assign({3, 0, true}, LlamaLike(), &plan).code(),
+  EXPECT_EQ(AssignBalanced({3, 0, true}, LlamaLike(), {}, &plan).code(),
             absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(MakeBalancingPlanner({})->Assign({2, 0, false}, LlamaLike(), &plan).code(),
+  EXPECT_EQ(AssignBalanced({2, 0, false}, LlamaLike(), {}, &plan).code(),
             absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(MakeBalancingPlanner({0.0})->Assign({2, 0, true}, LlamaLike(), &plan).code(),
+  EXPECT_EQ(AssignBalanced({2, 0, true}, LlamaLike(), {0.0}, &plan).code(),
             absl::StatusCode::kInvalidArgument);
 }
 
@@ -214,7 +214,7 @@ TEST(ImbalanceTest, WeighsPhasesByTheirWork) {
   plan.micro_batches[0].chunks[0].nano_batches[0] = {{0, 0, 4}, {1, 0, 2}};
   plan.micro_batches[0].chunks[1].nano_batches[0] = {{2, 0, 3}};
   plan.micro_batches[0].chunks[1].nano_batches[1] = {{3, 0, 1}};
-  ASSERT_TRUE(MakeLocalPlanner()->Assign({2, 0, false}, LlamaLike(), &plan).ok());
+  ASSERT_TRUE(AssignLocally({2, 0, false}, LlamaLike(), &plan).ok());
   EXPECT_TRUE(CheckPlan(plan, {}).ok());
   // Ping: 13 of a mean of 9.5 with weight 19; pong: 1 of 0.5 with weight 1.
   EXPECT_DOUBLE_EQ(Imbalance(plan, {2, 0, false}, {}), (13 / 9.5 * 19 + 1 / 0.5 * 1) / 20);
