@@ -22,8 +22,8 @@ absl::StatusOr<RateGrid> RatesOf(const Profile::Times& times) {
   return RateGrid::Make(points);
 }
 
-double ParameterSeconds(const Profile::ParameterCost& cost, int64_t parameters, double share) {
-  return cost.seconds + cost.seconds_per_parameter * static_cast<double>(parameters) * share;
+double SecondsOf(const Profile::Cost& cost, double amount) {
+  return cost.seconds + cost.seconds_each * amount;
 }
 
 }  // namespace
@@ -59,8 +59,8 @@ double CostModel::TaskSeconds(const ModelShape& model, Direction direction,
   return pairs / PairsPerSecond(model, direction, rows, pairs / rows);
 }
 
-double CostModel::PhaseSeconds(Direction direction) const {
-  return profile_.phase[Index(direction)];
+double CostModel::PhaseSeconds(Direction direction, double bytes) const {
+  return SecondsOf(profile_.phase[Index(direction)], bytes);
 }
 
 double CostModel::LinearSeconds(const ModelShape& model, Direction direction,
@@ -95,12 +95,13 @@ double CostModel::TransferSeconds(LinkClass link, double bytes) const {
 }
 
 double CostModel::UpdateSeconds(int64_t parameters) const {
-  return ParameterSeconds(profile_.update, parameters, 1.0);
+  return SecondsOf(profile_.update, static_cast<double>(parameters));
 }
 
 double CostModel::ReduceSeconds(int64_t parameters, int64_t ranks) const {
   if (ranks <= 1) return 0.0;
-  return ParameterSeconds(profile_.reduce, parameters, 2.0 * Ratio(ranks - 1, ranks));
+  return SecondsOf(profile_.reduce,
+                   static_cast<double>(parameters) * 2.0 * Ratio(ranks - 1, ranks));
 }
 
 }  // namespace rally

@@ -40,8 +40,10 @@ class CostModel {
   // Allowed pairs per second of such a task. query_rows and mean_keys > 0.
   double PairsPerSecond(const ModelShape& model, Direction direction, double query_rows,
                         double mean_keys) const;
-  // What a rank that serves pays once a phase, whatever its tasks.
-  double PhaseSeconds(Direction direction) const;
+  // A rank's part in one phase beside kernel and links: fixed, and for the bytes of requests and
+  // replies that it packs, assembles or merges, those to itself too. The copy that a message to
+  // itself takes is in it: no TransferSeconds(kSameProcess) beside it.
+  double PhaseSeconds(Direction direction, double bytes) const;
 
   // Everything of one layer but core attention, for this many tokens.
   double LinearSeconds(const ModelShape& model, Direction direction, int64_t tokens) const;

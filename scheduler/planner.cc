@@ -60,6 +60,9 @@ std::unique_ptr<Planner> MakePlanner(PlannerKind kind, const PlannerOptions& opt
   switch (kind) {
     case PlannerKind::kGreedy:
       return MakeGreedyPlanner(options);
+    case PlannerKind::kContextParallel:
+    case PlannerKind::kRing:
+      return MakeContextParallelPlanner(kind == PlannerKind::kRing, options);
     default:
       return std::make_unique<ArrivalPlanner>(kind != PlannerKind::kLocal, options);
   }

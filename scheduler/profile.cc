@@ -60,10 +60,13 @@ absl::Status CheckAscending(absl::string_view record, const Profile::Times& time
   return absl::OkStatus();
 }
 
-absl::Status CheckNotNegative(absl::string_view record, double value) {
-  if (std::isfinite(value) && value >= 0.0) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat(record, ": ", value, " is negative or not finite"));
+absl::Status CheckCost(absl::string_view record, const Profile::Cost& cost) {
+  for (const double value : {cost.seconds, cost.seconds_each}) {
+    if (std::isfinite(value) && value >= 0.0) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat(record, ": ", value, " is negative or not finite"));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status CheckDirection(const Profile& profile, size_t d) {
@@ -80,7 +83,7 @@ absl::Status CheckDirection(const Profile& profile, size_t d) {
   if (!has_head && !profile.head[d].empty()) {
     return absl::InvalidArgumentError("head-parameters: is missing beside head times");
   }
-  return CheckNotNegative(absl::StrCat("phase", direction), profile.phase[d]);
+  return CheckCost(absl::StrCat("phase", direction), profile.phase[d]);
 }
 
 std::string ExactNumber(double value) {
@@ -95,10 +98,10 @@ void AppendTimes(absl::string_view record, const Profile::Times& times, std::str
   }
 }
 
-void AppendCost(absl::string_view record, const Profile::ParameterCost& cost, std::string* text) {
-  if (cost == Profile::ParameterCost{}) return;
-  absl::StrAppend(text, record, " ", ExactNumber(cost.seconds), " ",
-                  ExactNumber(cost.seconds_per_parameter), "\n");
+void AppendCost(absl::string_view record, const Profile::Cost& cost, std::string* text) {
+  if (cost == Profile::Cost{}) return;
+  absl::StrAppend(text, record, " ", ExactNumber(cost.seconds), " ", ExactNumber(cost.seconds_each),
+                  "\n");
 }
 
 }  // namespace
@@ -119,11 +122,8 @@ absl::Status CheckProfile(const Profile& profile) {
     RALLY_RETURN_IF_ERROR(CheckTimes(record, profile.transfer[l], 2));
     RALLY_RETURN_IF_ERROR(CheckAscending(record, profile.transfer[l]));
   }
-  for (const Profile::ParameterCost& cost : {profile.update, profile.reduce}) {
-    RALLY_RETURN_IF_ERROR(CheckNotNegative("update or reduce", cost.seconds));
-    RALLY_RETURN_IF_ERROR(CheckNotNegative("update or reduce", cost.seconds_per_parameter));
-  }
-  return absl::OkStatus();
+  RALLY_RETURN_IF_ERROR(CheckCost("update", profile.update));
+  return CheckCost("reduce", profile.reduce);
 }
 
 std::string FormatProfile(const Profile& profile) {
@@ -151,8 +151,7 @@ std::string FormatProfile(const Profile& profile) {
     AppendTimes(absl::StrCat("transfer ", kLinkWords[l]), profile.transfer[l], &text);
   }
   for (size_t d = 0; d < kDirections; ++d) {
-    if (profile.phase[d] == 0.0) continue;
-    absl::StrAppend(&text, "phase ", kDirectionWords[d], " ", ExactNumber(profile.phase[d]), "\n");
+    AppendCost(absl::StrCat("phase ", kDirectionWords[d]), profile.phase[d], &text);
   }
   AppendCost("update", profile.update, &text);
   AppendCost("reduce", profile.reduce, &text);

@@ -27,12 +27,12 @@ inline constexpr int kDirections = 2;  // Indexed by Direction (scheduler/phase.
 struct Profile {
   // Seconds of an amount (tokens, bytes); ascending in the amount.
   using Times = std::map<double, double>;
-  // Seconds that grow with the model's parameters.
-  struct ParameterCost {
+  // A fixed part, and one that grows: with the bytes of a phase, the parameters of a model.
+  struct Cost {
     double seconds = 0.0;
-    double seconds_per_parameter = 0.0;
+    double seconds_each = 0.0;
 
-    friend bool operator==(const ParameterCost&, const ParameterCost&) = default;
+    friend bool operator==(const Cost&, const Cost&) = default;
   };
 
   std::string name;                  // One word.
@@ -58,11 +58,13 @@ struct Profile {
   // One message, by bytes; seconds do not fall. Indexed by LinkClass.
   std::array<Times, kLinkClasses> transfer;
 
-  std::array<double, kDirections> phase = {};  // Fixed part of a phase on a rank that serves.
-  ParameterCost update;                        // Clipping and optimizer; once a step.
+  // A rank's part in one phase beside kernel and links; each byte is one that it packs, assembles
+  // or merges: requests and replies, whichever link they take.
+  std::array<Cost, kDirections> phase;
+  Cost update;  // Clipping and optimizer, once a step; per parameter.
   // Sum of the gradients over W ranks, once a step; per parameter and 2 (W - 1) / W, which is what
   // a ring moves.
-  ParameterCost reduce;
+  Cost reduce;
 
   friend bool operator==(const Profile&, const Profile&) = default;
 };

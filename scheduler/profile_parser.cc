@@ -106,13 +106,11 @@ Reader ReadCount(absl::string_view field, int64_t Profile::*member) {
   };
 }
 
-Reader ReadCost(Profile::ParameterCost Profile::*member) {
-  return [=](Fields* fields, Profile* profile) {
-    const bool first = profile->*member == Profile::ParameterCost{};
-    const double seconds = fields->NotNegative("seconds");
-    profile->*member = {seconds, fields->NotNegative("seconds_per_parameter")};
-    return first;
-  };
+bool ReadCost(absl::string_view each, Fields* fields, Profile::Cost* cost) {
+  const bool first = *cost == Profile::Cost{};
+  cost->seconds = fields->NotNegative("seconds");
+  cost->seconds_each = fields->NotNegative(each);
+  return first;
 }
 
 bool ReadShape(Fields* fields, Profile* profile) {
@@ -120,13 +118,6 @@ bool ReadShape(Fields* fields, Profile* profile) {
   profile->heads = fields->Count("heads");
   profile->kv_heads = fields->Count("kv_heads");
   profile->head_dim = fields->Count("head_dim");
-  return first;
-}
-
-bool ReadPhase(Fields* fields, Profile* profile) {
-  double& seconds = profile->phase[fields->Word("direction", kDirectionWords)];
-  const bool first = seconds == 0.0;
-  seconds = fields->NotNegative("seconds");
   return first;
 }
 
@@ -152,9 +143,19 @@ const std::map<absl::string_view, Reader>& Readers() {
          const size_t link = fields->Word("link", kLinkWords);
          return ReadTimes("bytes", fields, &profile->transfer[link]);
        }},
-      {"phase", ReadPhase},
-      {"update", ReadCost(&Profile::update)},
-      {"reduce", ReadCost(&Profile::reduce)},
+      {"phase",
+       [](Fields* fields, Profile* profile) {
+         const size_t direction = fields->Word("direction", kDirectionWords);
+         return ReadCost("seconds_per_byte", fields, &profile->phase[direction]);
+       }},
+      {"update",
+       [](Fields* fields, Profile* profile) {
+         return ReadCost("seconds_per_parameter", fields, &profile->update);
+       }},
+      {"reduce",
+       [](Fields* fields, Profile* profile) {
+         return ReadCost("seconds_per_parameter", fields, &profile->reduce);
+       }},
   };
   return readers;
 }

@@ -229,5 +229,5 @@ transfer across-nodes 268435456 0.00696
 transfer across-nodes 536870912 0.01384
 transfer across-nodes 1073741824 0.02715
 transfer across-nodes 2147483648 0.05377
-phase forward 2.5e-05
-phase backward 2.5e-05
+phase forward 2.5e-05 0
+phase backward 2.5e-05 0

@@ -37,7 +37,7 @@ transfer same-node 2000 1e-5
 transfer same-node 4000 3e-5
 transfer across-nodes 1000 2e-4
 transfer across-nodes 5000 6e-4
-phase backward 3e-5
+phase backward 3e-5 1e-9
 update 0.01 1e-9
 reduce 0.02 2e-9
 )";
@@ -144,8 +144,8 @@ TEST(CostModelTest, TransfersHaveAFloorAndABandwidth) {
 
 TEST(CostModelTest, FixedCosts) {
   const CostModel model = Parsed();
-  EXPECT_EQ(model.PhaseSeconds(Direction::kForward), 0.0);
-  EXPECT_EQ(model.PhaseSeconds(Direction::kBackward), 3e-5);
+  EXPECT_EQ(model.PhaseSeconds(Direction::kForward, 1000), 0.0);
+  EXPECT_DOUBLE_EQ(model.PhaseSeconds(Direction::kBackward, 1000), 3.1e-5);
   EXPECT_DOUBLE_EQ(model.UpdateSeconds(1000000), 0.011);
   EXPECT_EQ(model.ReduceSeconds(1000000, 1), 0.0);
   EXPECT_DOUBLE_EQ(model.ReduceSeconds(1000000, 4), 0.02 + 0.002 * 1.5);
