@@ -14,6 +14,7 @@
 #include "services/cli/completion.h"
 #include "services/cli/data_commands.h"
 #include "services/cli/job_commands.h"
+#include "services/cli/profile_command.h"
 #include "services/job_file/suggestion.h"
 
 namespace rally {
@@ -37,6 +38,7 @@ struct ParsedCommand {
   int32_t logs_rank = -1;
   CancelOptions cancel;
   PrepareOptions prepare;
+  ProfileOptions profile;
   std::string stats_directory;
   std::string shell;
   std::function<absl::Status()> execute;
@@ -71,6 +73,7 @@ class CommandLineBuilder {
     AddLogs();
     AddCancel();
     AddData();
+    AddProfile();
     AddCompletion();
     AddVersion();
   }
@@ -262,6 +265,13 @@ class CommandLineBuilder {
     stats->add_option("dataset", command_.stats_directory, "Directory of the dataset")
         ->required()
         ->type_name("DIR");
+  }
+
+  void AddProfile() {
+    CLI::App* sub =
+        Add(&app_, "profile", "Measure what a job's model takes on this machine", kProfileExamples,
+            [this] { return ProfileCommand(context_, command_.globals, command_.profile); });
+    AddProfileFlags(sub, &command_.profile);
   }
 
   void AddCompletion() {
