@@ -9,6 +9,7 @@
 #include <absl/strings/str_join.h>
 
 #include "common/status_macros.h"
+#include "scheduler/baseline_planners.h"
 #include "scheduler/packing.h"
 
 namespace rally {
@@ -56,7 +57,15 @@ absl::StatusOr<PlannerKind> ParsePlannerName(absl::string_view name) {
 std::string PlannerNames() { return absl::StrJoin(kNames, ", "); }
 
 std::unique_ptr<Planner> MakePlanner(PlannerKind kind, const PlannerOptions& options) {
-  return std::make_unique<ArrivalPlanner>(kind != PlannerKind::kLocal, options);
+  switch (kind) {
+    case PlannerKind::kGreedy:
+      return MakeGreedyPlanner(options);
+    case PlannerKind::kContextParallel:
+    case PlannerKind::kRing:
+      return MakeContextParallelPlanner(kind == PlannerKind::kRing, options);
+    default:
+      return std::make_unique<ArrivalPlanner>(kind != PlannerKind::kLocal, options);
+  }
 }
 
 double Imbalance(const Plan& plan, const Topology& topology, AttentionMask mask) {
