@@ -14,6 +14,7 @@
 #include "services/cli/completion.h"
 #include "services/cli/data_commands.h"
 #include "services/cli/job_commands.h"
+#include "services/cli/plan_command.h"
 #include "services/job_file/suggestion.h"
 
 namespace rally {
@@ -36,6 +37,7 @@ struct ParsedCommand {
   LogsOptions logs;
   int32_t logs_rank = -1;
   CancelOptions cancel;
+  PlanOptions plan;
   PrepareOptions prepare;
   std::string stats_directory;
   std::string shell;
@@ -70,6 +72,7 @@ class CommandLineBuilder {
     AddWatch();
     AddLogs();
     AddCancel();
+    AddPlan();
     AddData();
     AddCompletion();
     AddVersion();
@@ -220,6 +223,20 @@ class CommandLineBuilder {
     AddJobId(sub, &options.id);
     sub->add_option("--grace", options.grace, "Time to stop in peace, at most 1h, default 30s")
         ->type_name("DURATION");
+  }
+
+  void AddPlan() {
+    CLI::App* sub =
+        Add(&app_, "plan", "Show how documents and attention are spread, without training",
+            "  rally plan examples/quickstart.yaml --svg plan.svg\n"
+            "  rally plan job.yaml --planner greedy --profile examples/profiles/h100.profile\n"
+            "  rally plan --case cases.json --tolerance 0.02\n"
+            "  rally plan --case cases.json --name long --order arrival --json --tasks\n"
+            "\n"
+            "Plans a job's first step, or every case of a file of document lengths, and proves "
+            "the plans.",
+            [this] { return PlanCommand(context_, command_.globals, command_.plan); });
+    AddPlanOptions(sub, &command_.plan);
   }
 
   void AddData() {
