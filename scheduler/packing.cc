@@ -1,6 +1,7 @@
 #include "scheduler/packing.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 #include <vector>
 
@@ -12,12 +13,9 @@
 namespace rally {
 namespace {
 
-// A group's documents as a token stream: ping's [0, ping_tokens), then pong's.
-struct GroupStream {
-  std::vector<DocumentShard> shards;  // Whole documents, in stream order.
-  int64_t tokens = 0;
-  int64_t ping_tokens = 0;
-};
+// A group's documents by nano-batch, in the order in which they fill its chunks: whole, but for one
+// that is longer than a whole nano-batch.
+using GroupStream = std::array<NanoBatch, kNanoBatches>;
 
 std::vector<DocumentShard> WholeDocuments(const std::vector<Document>& documents, int32_t first) {
   std::vector<DocumentShard> shards;
@@ -43,30 +41,24 @@ std::vector<bool> ChoosePing(const std::vector<DocumentShard>& documents) {
   return in_ping;
 }
 
-// Ping's documents first, otherwise in arrival order. A document longer than half the group begins
-// the stream and is cut where ping ends, so that both halves hold the same number of tokens.
+// Ping's documents and pong's, each in arrival order. A document longer than half the group comes
+// first and is cut where ping ends, so that both halves hold the same number of tokens.
 GroupStream OrderGroup(std::vector<DocumentShard> documents, bool ping_pong) {
+  if (!ping_pong) return {std::move(documents), {}};
   GroupStream stream;
-  for (const DocumentShard& document : documents) stream.tokens += document.tokens();
-  const int64_t half = (stream.tokens + 1) / 2;
+  const int64_t half = (TokenCount(documents) + 1) / 2;
   const auto longer_than_half = [half](const DocumentShard& d) { return d.tokens() > half; };
   const auto longest = std::find_if(documents.begin(), documents.end(), longer_than_half);
-  if (!ping_pong) {
-    stream.ping_tokens = stream.tokens;
-    stream.shards = std::move(documents);
-  } else if (longest != documents.end()) {
-    std::rotate(documents.begin(), longest, longest + 1);
-    stream.ping_tokens = half;
-    stream.shards = std::move(documents);
-  } else {
-    const std::vector<bool> in_ping = ChoosePing(documents);
-    for (const bool ping : {true, false}) {
-      for (size_t i = 0; i < documents.size(); ++i) {
-        if (in_ping[i] != ping) continue;
-        stream.shards.push_back(documents[i]);
-        if (ping) stream.ping_tokens += documents[i].tokens();
-      }
-    }
+  if (longest != documents.end()) {
+    stream[0].push_back({longest->document, 0, half});
+    stream[1].push_back({longest->document, half, longest->end});
+    documents.erase(longest);
+    stream[1].insert(stream[1].end(), documents.begin(), documents.end());
+    return stream;
+  }
+  const std::vector<bool> in_ping = ChoosePing(documents);
+  for (size_t i = 0; i < documents.size(); ++i) {
+    stream[in_ping[i] ? 0 : 1].push_back(documents[i]);
   }
   return stream;
 }
@@ -74,30 +66,34 @@ GroupStream OrderGroup(std::vector<DocumentShard> documents, bool ping_pong) {
 // Reads a stream of shards in order.
 class ShardReader {
  public:
-  explicit ShardReader(const std::vector<DocumentShard>& shards) : shards_(shards) {}
+  ShardReader(const NanoBatch& shards, DocumentCut cut) : shards_(shards), cut_(cut) {}
 
   NanoBatch Read(int64_t tokens) {
     NanoBatch read;
     while (tokens > 0) {
-      RALLY_CHECK(next_ < shards_.size(), "the stream holds too few tokens");
-      const DocumentShard& shard = shards_[next_];
-      const int64_t begin = shard.begin + used_;
-      const int64_t taken = std::min(tokens, shard.end - begin);
-      read.push_back({shard.document, begin, begin + taken});
-      tokens -= taken;
-      used_ += taken;
-      if (begin + taken == shard.end) {
-        ++next_;
-        used_ = 0;
+      if (rest_.tokens() == 0) {
+        RALLY_CHECK(next_ < shards_.size(), "the stream holds too few tokens");
+        rest_ = shards_[next_++];
       }
+      const int64_t taken = std::min(tokens, rest_.tokens());
+      const bool all = taken == rest_.tokens();
+      // A ring is half head, half tail; the last one, in the middle, is both in one.
+      const int64_t tail = cut_ == DocumentCut::kSlices || all ? 0 : taken - taken / 2;
+      const int64_t head = taken - tail;
+      if (head > 0) read.push_back({rest_.document, rest_.begin, rest_.begin + head});
+      if (tail > 0) read.push_back({rest_.document, rest_.end - tail, rest_.end});
+      rest_.begin += head;
+      rest_.end -= tail;
+      tokens -= taken;
     }
     return read;
   }
 
  private:
-  const std::vector<DocumentShard>& shards_;
+  const NanoBatch& shards_;
+  const DocumentCut cut_;
   size_t next_ = 0;
-  int64_t used_ = 0;  // Of shards_[next_].
+  DocumentShard rest_;  // Of shards_[next_ - 1].
 };
 
 // Part `index` of `tokens` in `parts` parts that differ by one at most, larger ones first. A part
@@ -106,22 +102,23 @@ int64_t Share(int64_t tokens, int64_t parts, int64_t index) {
   return tokens / parts + (index < tokens % parts ? 1 : 0);
 }
 
-void LayOutGroup(const GroupStream& stream, absl::Span<Chunk> chunks) {
+void LayOutGroup(const GroupStream& stream, DocumentCut cut, absl::Span<Chunk> chunks) {
   const auto parts = static_cast<int64_t>(chunks.size());
-  ShardReader reader(stream.shards);
+  const int64_t ping = TokenCount(stream[0]);
+  const int64_t tokens = ping + TokenCount(stream[1]);
+  ShardReader ping_reader(stream[0], cut);
+  ShardReader pong_reader(stream[1], cut);
   for (int64_t i = 0; i < parts; ++i) {
-    chunks[i].nano_batches[0] = reader.Read(Share(stream.ping_tokens, parts, i));
-  }
-  for (int64_t i = 0; i < parts; ++i) {
-    const int64_t pong = Share(stream.tokens, parts, i) - Share(stream.ping_tokens, parts, i);
-    chunks[i].nano_batches[1] = reader.Read(pong);
+    const int64_t ping_share = Share(ping, parts, i);
+    chunks[i].nano_batches[0] = ping_reader.Read(ping_share);
+    chunks[i].nano_batches[1] = pong_reader.Read(Share(tokens, parts, i) - ping_share);
   }
 }
 
 }  // namespace
 
 absl::StatusOr<Plan> PackInOrder(const GlobalBatch& batch, const BatchShape& shape, int32_t workers,
-                                 bool ping_pong) {
+                                 bool ping_pong, DocumentCut cut) {
   const int64_t group_chunks = shape.chunks_per_group();
   if (workers < 1 || workers % group_chunks != 0) {
     return absl::InvalidArgumentError(
@@ -140,7 +137,7 @@ absl::StatusOr<Plan> PackInOrder(const GlobalBatch& batch, const BatchShape& sha
     const auto first = static_cast<int32_t>(plan.documents.size());
     plan.documents.insert(plan.documents.end(), documents.begin(), documents.end());
     LayOutGroup(
-        OrderGroup(WholeDocuments(documents, first), ping_pong),
+        OrderGroup(WholeDocuments(documents, first), ping_pong), cut,
         absl::MakeSpan(plan.micro_batches.back().chunks)
             .subspan(place * static_cast<size_t>(group_chunks), static_cast<size_t>(group_chunks)));
   }

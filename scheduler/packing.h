@@ -19,11 +19,18 @@
 
 namespace rally {
 
+// How a document that meets the end of a chunk goes on in the next one.
+enum class DocumentCut : uint8_t {
+  kSlices = 0,  // Its first rows stay, the later ones follow.
+  kRings,       // Its outermost rows stay, half from its head and half from its tail, so that token
+                // t and its mirror lie together; rows nearer to its middle follow.
+};
+
 // A plan with documents, micro_batches[].chunks, workers and next_position set, and no tasks.
 // With ping_pong off every shard is in nano-batch 0. InvalidArgument when chunks_per_group does not
 // divide `workers`.
 absl::StatusOr<Plan> PackInOrder(const GlobalBatch& batch, const BatchShape& shape, int32_t workers,
-                                 bool ping_pong);
+                                 bool ping_pong, DocumentCut cut = DocumentCut::kSlices);
 
 }  // namespace rally
 

@@ -1,14 +1,24 @@
 #include "scheduler/planner.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 #include <vector>
 
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_join.h>
+
 #include "common/status_macros.h"
+#include "scheduler/baseline_planners.h"
 #include "scheduler/packing.h"
 
 namespace rally {
 namespace {
+
+// By PlannerKind.
+constexpr std::array<absl::string_view, 8> kNames = {
+    "rally", "arrival", "local", "greedy", "variable_length", "context_parallel", "ring", "hybrid",
+};
 
 // Documents in order of arrival; tasks at home, or balanced.
 class ArrivalPlanner final : public Planner {
@@ -35,8 +45,27 @@ class ArrivalPlanner final : public Planner {
 
 }  // namespace
 
+absl::string_view PlannerName(PlannerKind kind) { return kNames[static_cast<size_t>(kind)]; }
+
+absl::StatusOr<PlannerKind> ParsePlannerName(absl::string_view name) {
+  const auto found = std::find(kNames.begin(), kNames.end(), name);
+  if (found != kNames.end()) return static_cast<PlannerKind>(found - kNames.begin());
+  return absl::InvalidArgumentError(
+      absl::StrCat("planner \"", name, "\" is not one of ", PlannerNames()));
+}
+
+std::string PlannerNames() { return absl::StrJoin(kNames, ", "); }
+
 std::unique_ptr<Planner> MakePlanner(PlannerKind kind, const PlannerOptions& options) {
-  return std::make_unique<ArrivalPlanner>(kind != PlannerKind::kLocal, options);
+  switch (kind) {
+    case PlannerKind::kGreedy:
+      return MakeGreedyPlanner(options);
+    case PlannerKind::kContextParallel:
+    case PlannerKind::kRing:
+      return MakeContextParallelPlanner(kind == PlannerKind::kRing, options);
+    default:
+      return std::make_unique<ArrivalPlanner>(kind != PlannerKind::kLocal, options);
+  }
 }
 
 double Imbalance(const Plan& plan, const Topology& topology, AttentionMask mask) {

@@ -9,9 +9,11 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
+#include <absl/strings/string_view.h>
 
 #include "scheduler/batch_sampler.h"
 #include "scheduler/model_shape.h"
@@ -22,12 +24,25 @@ namespace rally {
 
 class CostModel;  // scheduler/cost_model.h
 
-// How documents are placed and their core attention is spread.
+// How documents are placed and their core attention is spread. Beside each its name in job files
+// and on the command line.
 enum class PlannerKind : uint8_t {
-  kRally = 0,  // Documents placed together with their tasks.
-  kArrival,    // Documents placed in order of arrival, tasks balanced.
-  kLocal,      // In order of arrival; every query row computed at its home.
+  kRally = 0,        // rally: documents placed together with their tasks.
+  kArrival,          // arrival: documents placed in order of arrival, tasks balanced.
+  kLocal,            // local: in order of arrival; every query row computed at its home.
+  kGreedy,           // greedy: in order of arrival, tasks by the greedy of arXiv 2510.18121.
+  kVariableLength,   // variable_length: chunks of equal work, not tokens (arXiv 2503.17924).
+  kContextParallel,  // context_parallel: every document over all workers of a fixed group.
+  kRing,             // ring: the same placement, keys one owner at a time (arXiv 2105.13120).
+  kHybrid,           // hybrid: every document over as many workers as its length calls for.
 };
+
+// "rally", "arrival", ...
+absl::string_view PlannerName(PlannerKind kind);
+// InvalidArgument that lists the names when `name` is none of them.
+absl::StatusOr<PlannerKind> ParsePlannerName(absl::string_view name);
+// Every name, separated by commas, for help texts and errors.
+std::string PlannerNames();
 
 struct PlannerOptions {
   // Two-sided: every server's work in every phase lies within (1 +- tolerance) of its share of the
@@ -38,6 +53,12 @@ struct PlannerOptions {
   int64_t query_granularity = 128;
   // Longest key range of one CA-task; 0 means no limit.
   int64_t max_kv_rows_per_task = 0;
+  // Context-parallel planners: workers that share a document, a divisor of the workers; the
+  // hybrid's largest group. 0: all workers.
+  int32_t context_parallel = 0;
+  // Variable-length packing: the most tokens of a chunk, as a multiple of the batch's chunk_tokens.
+  // At least 1.
+  double chunk_token_limit = 2.0;
 };
 
 // What a plan is made of. Plain data; pointers are borrowed for the call.

@@ -120,5 +120,17 @@ TEST(PackInOrderTest, RefusesWorkersThatDoNotHoldAGroup) {
             absl::StatusCode::kInvalidArgument);
 }
 
+TEST(PackInOrderTest, CutsInRingsFromTheOutside) {
+  // Chunks of four: the document of ten leaves three rows to the first, so one of its head and two
+  // of its tail.
+  const GlobalBatch batch = OneGroup({1, 10, 1});
+  const auto plan = PackInOrder(batch, {4, 3, 12}, 3, /*ping_pong=*/false, DocumentCut::kRings);
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  const std::vector<Chunk>& chunks = plan->micro_batches[0].chunks;
+  EXPECT_EQ(chunks[0].nano_batches[0], (NanoBatch{{0, 0, 1}, {1, 0, 1}, {1, 8, 10}}));
+  EXPECT_EQ(chunks[1].nano_batches[0], (NanoBatch{{1, 1, 3}, {1, 6, 8}}));
+  EXPECT_EQ(chunks[2].nano_batches[0], (NanoBatch{{1, 3, 6}, {2, 0, 1}}));
+}
+
 }  // namespace
 }  // namespace rally

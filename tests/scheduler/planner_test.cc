@@ -204,6 +204,17 @@ TEST(PlannerTest, RefusesWhatDoesNotFit) {
             absl::StatusCode::kInvalidArgument);
 }
 
+TEST(PlannerNameTest, ParsesWhatItNames) {
+  for (int kind = 0; kind <= static_cast<int>(PlannerKind::kHybrid); ++kind) {
+    const auto parsed = ParsePlannerName(PlannerName(static_cast<PlannerKind>(kind)));
+    ASSERT_TRUE(parsed.ok()) << parsed.status();
+    EXPECT_EQ(*parsed, static_cast<PlannerKind>(kind));
+  }
+  const absl::Status unknown = ParsePlannerName("greed").status();
+  EXPECT_EQ(unknown.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(unknown.message().find("variable_length"), std::string::npos) << unknown;
+}
+
 TEST(ImbalanceTest, WeighsPhasesByTheirWork) {
   // Worker 0 holds documents of 4 and 2 tokens in ping, worker 1 one of 3: 13 and 6 pairs.
   Plan plan;
