@@ -82,11 +82,60 @@ absl::StatusOr<TrainingSpec> TrainingFromProto(const v1::TrainingSpec& message) 
   }
 }
 
-AttentionSpec AttentionFromProto(const v1::AttentionSpec& message) {
+absl::StatusOr<PlannerKind> PlannerFromProto(v1::Planner planner) {
+  switch (planner) {
+    case v1::PLANNER_UNSPECIFIED:
+    case v1::PLANNER_RALLY:
+      return PlannerKind::kRally;
+    case v1::PLANNER_ARRIVAL:
+      return PlannerKind::kArrival;
+    case v1::PLANNER_LOCAL:
+      return PlannerKind::kLocal;
+    case v1::PLANNER_GREEDY:
+      return PlannerKind::kGreedy;
+    case v1::PLANNER_VARIABLE_LENGTH:
+      return PlannerKind::kVariableLength;
+    case v1::PLANNER_CONTEXT_PARALLEL:
+      return PlannerKind::kContextParallel;
+    case v1::PLANNER_RING:
+      return PlannerKind::kRing;
+    case v1::PLANNER_HYBRID:
+      return PlannerKind::kHybrid;
+    default:
+      return absl::InvalidArgumentError(
+          absl::StrCat("attention.planner: ", static_cast<int>(planner), " is not in {",
+                       PlannerNames(), "} (1 to 8)"));
+  }
+}
+
+v1::Planner ToProto(PlannerKind planner) {
+  switch (planner) {
+    case PlannerKind::kRally:
+      return v1::PLANNER_RALLY;
+    case PlannerKind::kArrival:
+      return v1::PLANNER_ARRIVAL;
+    case PlannerKind::kLocal:
+      return v1::PLANNER_LOCAL;
+    case PlannerKind::kGreedy:
+      return v1::PLANNER_GREEDY;
+    case PlannerKind::kVariableLength:
+      return v1::PLANNER_VARIABLE_LENGTH;
+    case PlannerKind::kContextParallel:
+      return v1::PLANNER_CONTEXT_PARALLEL;
+    case PlannerKind::kRing:
+      return v1::PLANNER_RING;
+    case PlannerKind::kHybrid:
+      return v1::PLANNER_HYBRID;
+  }
+  return v1::PLANNER_UNSPECIFIED;
+}
+
+absl::StatusOr<AttentionSpec> AttentionFromProto(const v1::AttentionSpec& message) {
   AttentionSpec attention;
   RALLY_TAKE(message, dedicated, attention.dedicated);
   RALLY_TAKE(message, in_place, attention.in_place);
   RALLY_TAKE(message, tolerance, attention.tolerance);
+  RALLY_ASSIGN_OR_RETURN(attention.planner, PlannerFromProto(message.planner()));
   return attention;
 }
 
@@ -157,6 +206,7 @@ void RunToProto(const JobSpec& spec, v1::JobSpec* message) {
   attention->set_dedicated(spec.attention.dedicated);
   attention->set_in_place(spec.attention.in_place);
   attention->set_tolerance(spec.attention.tolerance);
+  attention->set_planner(ToProto(spec.attention.planner));
   v1::ValidationSpec* validation = message->mutable_validation();
   validation->set_every(spec.validation.every);
   validation->set_chunks(spec.validation.chunks);
@@ -177,11 +227,12 @@ absl::StatusOr<JobSpec> FromProto(const v1::JobSpec& message) {
   spec.optimizer = OptimizerFromProto(message.optimizer());
   RALLY_ASSIGN_OR_RETURN(spec.training, TrainingFromProto(message.training()));
   if (message.has_workers()) spec.workers = message.workers();
-  spec.attention = AttentionFromProto(message.attention());
+  RALLY_ASSIGN_OR_RETURN(spec.attention, AttentionFromProto(message.attention()));
   spec.validation = ValidationFromProto(message.validation());
   spec.checkpoint = CheckpointFromProto(message.checkpoint());
   if (message.has_priority()) spec.priority = message.priority();
   if (message.has_max_restarts()) spec.max_restarts = message.max_restarts();
+  if (message.has_deterministic()) spec.deterministic = message.deterministic();
   RALLY_RETURN_IF_ERROR(ValidateJobSpec(spec));
   return spec;
 }
@@ -195,6 +246,7 @@ v1::JobSpec ToProto(const JobSpec& spec) {
   message.set_workers(spec.workers);
   message.set_priority(spec.priority);
   message.set_max_restarts(spec.max_restarts);
+  message.set_deterministic(spec.deterministic);
   return message;
 }
 

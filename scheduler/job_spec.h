@@ -15,6 +15,7 @@
 
 #include "scheduler/batch_sampler.h"
 #include "scheduler/model_shape.h"
+#include "scheduler/planner.h"
 #include "scheduler/topology.h"
 
 namespace rally {
@@ -50,6 +51,7 @@ struct AttentionSpec {
   int32_t dedicated = 0;    // Dedicated attention servers, [0, 1024]
   bool in_place = false;    // Workers serve each other's CA-tasks between their own layers.
   double tolerance = 0.05;  // Two-sided balance tolerance, (0, 1]
+  PlannerKind planner = PlannerKind::kRally;  // Of a job with a pool; without one all is local.
 };
 
 struct ValidationSpec {
@@ -76,8 +78,13 @@ struct JobSpec {
   CheckpointSpec checkpoint;
   int32_t priority = 0;      // Higher runs first, [-1000, 1000]
   int32_t max_restarts = 3;  // After infrastructure failures, [0, 1000]
+  // Equal jobs give equal bits: plans depend on the job alone, never on time measured.
+  bool deterministic = false;
 
   Topology topology() const { return {workers, attention.dedicated, attention.in_place}; }
+  PlannerKind planner() const {
+    return topology().local() ? PlannerKind::kLocal : attention.planner;
+  }
 };
 
 // OK, or InvalidArgument that names the field as the job file does (e.g. "model.head_dim"), its

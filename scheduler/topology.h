@@ -4,6 +4,7 @@
 #ifndef RALLY_SCHEDULER_TOPOLOGY_H_
 #define RALLY_SCHEDULER_TOPOLOGY_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 

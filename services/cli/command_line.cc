@@ -11,9 +11,12 @@
 
 #include "common/status_macros.h"
 #include "services/cli/cluster_commands.h"
+#include "services/cli/command_tree.h"
 #include "services/cli/completion.h"
 #include "services/cli/data_commands.h"
 #include "services/cli/job_commands.h"
+#include "services/cli/plan_command.h"
+#include "services/cli/profile_command.h"
 #include "services/job_file/suggestion.h"
 
 namespace rally {
@@ -36,7 +39,9 @@ struct ParsedCommand {
   LogsOptions logs;
   int32_t logs_rank = -1;
   CancelOptions cancel;
+  PlanOptions plan;
   PrepareOptions prepare;
+  ProfileOptions profile;
   std::string stats_directory;
   std::string shell;
   std::function<absl::Status()> execute;
@@ -70,7 +75,9 @@ class CommandLineBuilder {
     AddWatch();
     AddLogs();
     AddCancel();
+    AddPlan();
     AddData();
+    AddProfile();
     AddCompletion();
     AddVersion();
   }
@@ -222,6 +229,20 @@ class CommandLineBuilder {
         ->type_name("DURATION");
   }
 
+  void AddPlan() {
+    CLI::App* sub =
+        Add(&app_, "plan", "Show how documents and attention are spread, without training",
+            "  rally plan examples/quickstart.yaml --svg plan.svg\n"
+            "  rally plan job.yaml --planner greedy --profile examples/profiles/h100.profile\n"
+            "  rally plan --case cases.json --tolerance 0.02\n"
+            "  rally plan --case cases.json --name long --order arrival --json --tasks\n"
+            "\n"
+            "Plans a job's first step, or every case of a file of document lengths, and proves "
+            "the plans.",
+            [this] { return PlanCommand(context_, command_.globals, command_.plan); });
+    AddPlanOptions(sub, &command_.plan);
+  }
+
   void AddData() {
     CLI::App* data = app_.add_subcommand("data", "Make and inspect datasets");
     AddGlobals(data);
@@ -264,6 +285,13 @@ class CommandLineBuilder {
         ->type_name("DIR");
   }
 
+  void AddProfile() {
+    CLI::App* sub =
+        Add(&app_, "profile", "Measure what a job's model takes on this machine", kProfileExamples,
+            [this] { return ProfileCommand(context_, command_.globals, command_.profile); });
+    AddProfileFlags(sub, &command_.profile);
+  }
+
   void AddCompletion() {
     CLI::App* sub = Add(&app_, "completion", "Print a completion script for a shell",
                         "  source <(rally completion bash)\n"
@@ -303,26 +331,6 @@ class CommandLineBuilder {
         ->check(CLI::Range(1, kMostMembers))
         ->type_name("N");
   }
-
-  static CommandTree TreeOf(const CLI::App& app) {
-    CommandTree tree;
-    tree.name = app.get_name();
-    tree.description = app.get_description();
-    for (const CLI::Option* option : app.get_options()) {
-      for (const std::string& name : option->get_snames()) {
-        tree.options.push_back({"-" + name, option->get_description(), !IsFlag(*option)});
-      }
-      for (const std::string& name : option->get_lnames()) {
-        tree.options.push_back({"--" + name, option->get_description(), !IsFlag(*option)});
-      }
-    }
-    for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; })) {
-      tree.subcommands.push_back(TreeOf(*sub));
-    }
-    return tree;
-  }
-
-  static bool IsFlag(const CLI::Option& option) { return option.get_items_expected_max() == 0; }
 
   absl::Status PrintCompletion() {
     CommandTree tree = TreeOf(app_);

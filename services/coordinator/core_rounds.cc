@@ -14,6 +14,9 @@
 namespace rally {
 namespace {
 
+// Planning runs beside the step before, on a core that may be a worker's.
+constexpr double kSearchShare = 0.1;  // Of the last step's time.
+
 template <typename T>
 bool AllPresent(const std::vector<std::optional<T>>& values) {
   return std::all_of(values.begin(), values.end(),
@@ -136,8 +139,10 @@ void CoordinatorCore::Pump(JobState* state) {
   if (run.in_hand.has_value() && run.sent.size() < 2) SendPlan(state);
   if (run.in_hand.has_value() || run.requested || !run.next.has_value()) return;
   run.requested = true;
+  const absl::Duration search =
+      state->spec->deterministic ? absl::ZeroDuration() : run.last_step * kSearchShare;
   visible_.push_back(
-      RequestPlan{state->job.job_id(), run.epoch, state->spec, *run.next, run.position});
+      RequestPlan{state->job.job_id(), run.epoch, state->spec, *run.next, run.position, search});
 }
 
 void CoordinatorCore::SendPlan(JobState* state) {
@@ -237,7 +242,8 @@ bool CoordinatorCore::FinishStep(JobState* state, const RoundProgress& round) {
     }
   }
   v1::JobEvent event;
-  *event.mutable_step() = ReportStep(round, now_ - state->run->last_round_end);
+  state->run->last_step = now_ - state->run->last_round_end;
+  *event.mutable_step() = ReportStep(round, state->run->last_step);
   state->run->last_round_end = now_;
   status->set_step(step);
   *status->mutable_last_step() = event.step();

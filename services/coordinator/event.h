@@ -139,6 +139,8 @@ struct RequestPlan {
   std::shared_ptr<const JobSpec> spec;
   RoundKey key;
   DataPosition position;  // Where a training batch begins.
+  // How long the planner may search on; zero: for its own fixed number of attempts.
+  absl::Duration search;
 };
 // The job has ended: what was kept for its plans can go.
 struct ForgetPlans {

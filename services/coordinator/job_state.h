@@ -53,6 +53,7 @@ struct Run {
   StopReason stop = StopReason::kNone;
   bool closing = false;       // The commit that ends the run was sent: no more plans.
   absl::Time last_round_end;  // Or the first round's beginning.
+  absl::Duration last_step;   // That the last training step took; zero before there is one.
 
   int32_t ranks() const { return static_cast<int32_t>(members.size()); }
 };

@@ -1,82 +1,38 @@
 #include "services/coordinator/round_planner.h"
 
 #include <utility>
-#include <vector>
 
 #include <absl/strings/str_cat.h>
 
-#include "common/dataset.h"
-#include "common/dataset_split.h"
 #include "common/status_macros.h"
 #include "proto/convert.h"
 #include "proto/limits.h"
-#include "scheduler/batch_sampler.h"
 #include "scheduler/check_plan.h"
 #include "scheduler/planner.h"
+#include "services/planning/job_batches.h"
 
 namespace rally {
 namespace {
 
 constexpr size_t kMostPlanBytes = kMostMessageBytes - 4096;  // A message is a plan and little more.
 
-// One split's documents and the sampler over them.
-struct Split {
-  Split(const Dataset& dataset, std::vector<int64_t> indices, const BatchShape& shape,
-        uint64_t seed, bool shuffle)
-      : sources(std::move(indices)),
-        lengths(Lengths(dataset, sources)),
-        sampler(lengths, sources, shape, seed, shuffle) {}
-
-  static std::vector<int64_t> Lengths(const Dataset& dataset, const std::vector<int64_t>& sources) {
-    std::vector<int64_t> lengths;
-    lengths.reserve(sources.size());
-    for (int64_t source : sources) lengths.push_back(dataset.length(source));
-    return lengths;
-  }
-
-  const std::vector<int64_t> sources;
-  const std::vector<int64_t> lengths;
-  BatchSampler sampler;
-};
-
-BatchShape ValidationShape(const JobSpec& spec) {
-  BatchShape shape = spec.batch;
-  const int64_t group = shape.chunks_per_group();
-  shape.chunks = (spec.validation.chunks + group - 1) / group * group;
-  return shape;
-}
-
 class DatasetPlanner final : public RoundPlanner {
  public:
-  DatasetPlanner(std::shared_ptr<const JobSpec> spec, const Clock* clock, const Dataset& dataset,
-                 DatasetSplit split)
+  DatasetPlanner(std::shared_ptr<const JobSpec> spec, const Clock* clock,
+                 std::unique_ptr<JobBatches> batches)
       : spec_(std::move(spec)),
         clock_(clock),
-        training_(dataset, std::move(split.training), spec_->batch, spec_->data.seed,
-                  spec_->data.shuffle),
-        planner_(MakePlanner(PlannerKind::kArrival, {.tolerance = spec_->attention.tolerance})) {
-    if (split.validation.empty()) return;
-    // Shuffled whatever the job says: a few chunks are to speak for the whole split, which may be
-    // sorted. Every validation begins at the same position, so all see the same documents.
-    validation_ = std::make_unique<Split>(dataset, std::move(split.validation),
-                                          ValidationShape(*spec_), spec_->data.seed,
-                                          /*shuffle=*/true);
-  }
+        batches_(std::move(batches)),
+        planner_(MakeJobPlanner(*spec_)) {}
 
-  absl::StatusOr<PlannedRound> Plan(const RoundKey& key, const DataPosition& position) override {
+  absl::StatusOr<PlannedRound> Plan(const RoundKey& key, const DataPosition& position,
+                                    absl::Duration search) override {
     const absl::Time start = clock_->Now();
-    const bool train = key.kind == PlanKind::kTrain;
-    if (!train && validation_ == nullptr) {
-      return absl::FailedPreconditionError("validation.every: no documents are held out");
+    RALLY_ASSIGN_OR_RETURN(const GlobalBatch batch, batches_->Sample(key.kind, position));
+    PlanInput input = batches_->InputFor(key.kind, &batch);
+    if (search > absl::ZeroDuration()) {
+      input.keep_searching = [this, end = start + search] { return clock_->Now() < end; };
     }
-    const GlobalBatch batch =
-        train ? training_.sampler.Sample(position) : validation_->sampler.Sample(DataPosition{});
-    PlanInput input;
-    input.batch = &batch;
-    input.shape = train ? spec_->batch : ValidationShape(*spec_);
-    input.topology = spec_->topology();
-    input.model = spec_->model;
-    input.ping_pong = spec_->training.ping_pong;
     RALLY_ASSIGN_OR_RETURN(PlannedBatch made, planner_->MakePlan(input));
     rally::Plan& plan = made.plan;
     plan.round = key.round;
@@ -85,7 +41,9 @@ class DatasetPlanner final : public RoundPlanner {
     RALLY_RETURN_IF_ERROR(CheckPlan(plan, spec_->model.mask));
     PlannedRound planned;
     planned.planning = clock_->Now() - start;
-    RALLY_RETURN_IF_ERROR(Measure(input, plan, &planned));
+    RALLY_ASSIGN_OR_RETURN(const rally::Plan local, PlanWithoutPool(input));
+    planned.imbalance_without_plan = Imbalance(local, {spec_->workers}, spec_->model.mask);
+    planned.imbalance_with_plan = Imbalance(plan, spec_->topology(), spec_->model.mask);
     planned.key = key;
     planned.next_position = plan.next_position;
     planned.tokens = TokenCount(plan);
@@ -101,20 +59,9 @@ class DatasetPlanner final : public RoundPlanner {
   }
 
  private:
-  // Imbalance of the batch in order of arrival, every query at its home, and as planned.
-  absl::Status Measure(PlanInput input, const rally::Plan& plan, PlannedRound* planned) {
-    input.topology = {spec_->workers, 0, false};
-    RALLY_ASSIGN_OR_RETURN(const PlannedBatch local,
-                           MakePlanner(PlannerKind::kLocal, {})->MakePlan(input));
-    planned->imbalance_without_plan = Imbalance(local.plan, input.topology, spec_->model.mask);
-    planned->imbalance_with_plan = Imbalance(plan, spec_->topology(), spec_->model.mask);
-    return absl::OkStatus();
-  }
-
   const std::shared_ptr<const JobSpec> spec_;
   const Clock* const clock_;
-  Split training_;
-  std::unique_ptr<Split> validation_;  // Null when nothing is held out.
+  const std::unique_ptr<JobBatches> batches_;
   const std::unique_ptr<Planner> planner_;
 };
 
@@ -122,11 +69,9 @@ class DatasetPlanner final : public RoundPlanner {
 
 absl::StatusOr<std::unique_ptr<RoundPlanner>> RoundPlanner::Create(
     std::shared_ptr<const JobSpec> spec, const Clock* clock) {
-  RALLY_ASSIGN_OR_RETURN(const std::unique_ptr<Dataset> dataset, Dataset::Open(spec->data.path));
-  DatasetSplit split =
-      SplitDataset(dataset->info().documents, spec->data.validation_fraction, spec->data.seed);
+  RALLY_ASSIGN_OR_RETURN(std::unique_ptr<JobBatches> batches, JobBatches::Open(spec));
   return std::unique_ptr<RoundPlanner>(
-      std::make_unique<DatasetPlanner>(std::move(spec), clock, *dataset, std::move(split)));
+      std::make_unique<DatasetPlanner>(std::move(spec), clock, std::move(batches)));
 }
 
 }  // namespace rally

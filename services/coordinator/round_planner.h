@@ -1,8 +1,6 @@
 // RoundPlanner: plans the rounds of one job from its dataset's document lengths.
 //
-// A training round takes its batch from the data position given; the validation round is the same
-// every time: the held-out documents in order, from the first, as many chunks as asked for, rounded
-// up to whole groups. Every plan has passed CheckPlan. Deterministic.
+// Every plan has passed CheckPlan. Deterministic, but for the time that a search is given.
 //
 // Thread-compatible: one caller at a time.
 #ifndef RALLY_SERVICES_COORDINATOR_ROUND_PLANNER_H_
@@ -12,6 +10,7 @@
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
+#include <absl/time/time.h>
 
 #include "common/clock.h"
 #include "scheduler/job_spec.h"
@@ -24,11 +23,14 @@ class RoundPlanner {
   virtual ~RoundPlanner() = default;
 
   // Reads the lengths from spec.data.path; errors as CheckDataset's (admission.h). `clock` is
-  // borrowed and only measures the time planning takes.
+  // borrowed.
   static absl::StatusOr<std::unique_ptr<RoundPlanner>> Create(std::shared_ptr<const JobSpec> spec,
                                                               const Clock* clock);
 
-  virtual absl::StatusOr<PlannedRound> Plan(const RoundKey& key, const DataPosition& position) = 0;
+  // `position` is where a training batch begins. The planner searches on for `search`; zero: for
+  // its own fixed number of attempts.
+  virtual absl::StatusOr<PlannedRound> Plan(const RoundKey& key, const DataPosition& position,
+                                            absl::Duration search) = 0;
 };
 
 }  // namespace rally

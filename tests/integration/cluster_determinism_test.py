@@ -15,6 +15,7 @@ class DeterminismTest(unittest.TestCase):
         cls.addClassCleanup(cls.cluster.__exit__, None, None, None)
         cls.base = merged(small_job(make_dataset(cls.cluster.directory)), {
             "training": {"steps": STEPS},
+            "deterministic": True,
             "attention": {"dedicated": 1, "in_place": True},
             "checkpoint": {"every": 30},
         })

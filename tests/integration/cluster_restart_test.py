@@ -15,6 +15,7 @@ class RestartTest(unittest.TestCase):
         self.addCleanup(lambda: self.cluster.__exit__(None, None, None))
         self.base = merged(small_job(make_dataset(self.cluster.directory)), {
             "training": {"steps": STEPS},
+            "deterministic": True,
             "attention": {"dedicated": 1, "in_place": True},
             "checkpoint": {"every": 10},
         })

@@ -2,6 +2,7 @@
 #include <limits>
 #include <string>
 
+#include <absl/strings/ascii.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -76,6 +77,7 @@ TEST(ConvertSpecTest, EveryFieldSurvivesTheRoundTrip) {
   message.mutable_attention()->set_dedicated(2);
   message.mutable_attention()->set_in_place(true);
   message.mutable_attention()->set_tolerance(0.1);
+  message.mutable_attention()->set_planner(v1::PLANNER_GREEDY);
   message.mutable_validation()->set_every(10);
   message.mutable_validation()->set_chunks(4);
   message.mutable_checkpoint()->set_directory("checkpoints");
@@ -84,9 +86,31 @@ TEST(ConvertSpecTest, EveryFieldSurvivesTheRoundTrip) {
   message.mutable_checkpoint()->set_resume(true);
   message.set_priority(-5);
   message.set_max_restarts(1);
+  message.set_deterministic(true);
   const absl::StatusOr<JobSpec> spec = FromProto(message);
   ASSERT_TRUE(spec.ok()) << spec.status();
   EXPECT_EQ(ToProto(*spec).ShortDebugString(), message.ShortDebugString());
+}
+
+// The wire's names are those of files and commands.
+TEST(ConvertSpecTest, EveryPlannerSurvivesTheRoundTripUnderItsName) {
+  for (int value = v1::PLANNER_RALLY; v1::Planner_IsValid(value); ++value) {
+    v1::JobSpec message = Minimal();
+    message.mutable_attention()->set_planner(static_cast<v1::Planner>(value));
+    const absl::StatusOr<JobSpec> spec = FromProto(message);
+    ASSERT_TRUE(spec.ok()) << spec.status();
+    EXPECT_EQ(ToProto(*spec).attention().planner(), value);
+    EXPECT_EQ("PLANNER_" + absl::AsciiStrToUpper(PlannerName(spec->attention.planner)),
+              v1::Planner_Name(message.attention().planner()));
+  }
+}
+
+TEST(ConvertSpecTest, AJobWithoutAPoolIsPlannedLocally) {
+  v1::JobSpec message = Minimal();
+  message.mutable_attention()->set_planner(v1::PLANNER_GREEDY);
+  EXPECT_EQ(FromProto(message)->planner(), PlannerKind::kLocal);
+  message.mutable_attention()->set_in_place(true);
+  EXPECT_EQ(FromProto(message)->planner(), PlannerKind::kGreedy);
 }
 
 struct RangeCase {
@@ -175,6 +199,8 @@ INSTANTIATE_TEST_SUITE_P(
                   RALLY_SPOIL(mutable_attention()->set_dedicated(-1))},
         RangeCase{"attention.tolerance", "0", "(0, 1]",
                   RALLY_SPOIL(mutable_attention()->set_tolerance(0.0))},
+        RangeCase{"attention.planner", "9", "{rally, arrival, local",
+                  RALLY_SPOIL(mutable_attention()->set_planner(static_cast<v1::Planner>(9)))},
         RangeCase{"validation.every", "-1", "[0, 10000000]",
                   RALLY_SPOIL(mutable_validation()->set_every(-1))},
         RangeCase{"validation.chunks", "0", "[1, 65536]",

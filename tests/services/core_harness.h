@@ -54,6 +54,7 @@ class CoreHarness {
   std::vector<v1::CoordinatorMessage> Sent(SessionId session,
                                            v1::CoordinatorMessage::MessageCase kind) const;
   size_t pending_plans() const { return requests_.size(); }
+  const RequestPlan& next_plan() const { return requests_.front(); }
 
   std::vector<Action> last;
   std::vector<v1::JobEvent> events;  // All appended, any job.

@@ -72,6 +72,30 @@ TEST_F(CoreRunTest, KeepsPlansOneRoundAheadAndNoMore) {
   EXPECT_EQ(core_.pending_plans(), 1u);
 }
 
+TEST_F(CoreRunTest, PlansForATenthOfTheLastStep) {
+  Begin();
+  ASSERT_TRUE(core_.AnswerPlan());
+  EXPECT_EQ(core_.next_plan().search, absl::ZeroDuration());  // Nothing is measured.
+  while (core_.AnswerPlan()) {
+  }
+  core_.Advance(absl::Seconds(20));
+  AllDone(0);
+  AllCommitted(0);
+  EXPECT_EQ(core_.next_plan().search, absl::Seconds(2));
+}
+
+TEST_F(CoreRunTest, PlansADeterministicJobByNoClock) {
+  JobSpec spec = CoreHarness::Spec(2, 1, 4);
+  spec.deterministic = true;
+  Begin(spec);
+  while (core_.AnswerPlan()) {
+  }
+  core_.Advance(absl::Seconds(20));
+  AllDone(0);
+  AllCommitted(0);
+  EXPECT_EQ(core_.next_plan().search, absl::ZeroDuration());
+}
+
 TEST_F(CoreRunTest, CommitsWhenEveryRankIsDoneAndReportsWhenEveryWorkerCommitted) {
   Begin();
   core_.AnswerPlan();

@@ -1,0 +1,63 @@
+// PlanTraffic: the rows, and from them the bytes, that cross between ranks in one layer of a plan.
+//
+// Counted from the routes that run (phase_routes.h), so it is what travels: a query row once for
+// every task that a server other than its home has of it, with an output row and an LSE back; a key
+// and value row once per phase and server. What stays on its rank is not counted.
+//
+// Pure functions, any thread. Cost: that of RoutePhase.
+#ifndef RALLY_SCHEDULER_PLAN_TRAFFIC_H_
+#define RALLY_SCHEDULER_PLAN_TRAFFIC_H_
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "scheduler/model_shape.h"
+#include "scheduler/phase.h"
+#include "scheduler/plan.h"
+#include "scheduler/topology.h"
+
+namespace rally {
+
+// Rows that leave their home.
+struct RemoteRows {
+  int64_t queries = 0;
+  int64_t keys = 0;  // Key rows, each with its value row.
+
+  RemoteRows& operator+=(const RemoteRows& other);
+  friend bool operator==(const RemoteRows&, const RemoteRows&) = default;
+};
+
+// By LinkClass; nothing crosses within a process.
+using RowsByLink = std::array<RemoteRows, kLinkClasses>;
+using BytesByLink = std::array<double, kLinkClasses>;
+
+struct PlanTraffic {
+  std::vector<RowsByLink> to_servers;  // Rows that each rank is sent to serve. [ranks]
+
+  RowsByLink total() const;
+};
+
+// Of the whole plan: all micro-batches and nano-batches.
+PlanTraffic CountTraffic(const Plan& plan, const Topology& topology);
+
+// Bytes that go to a server with these rows, and those that come back. `element_bytes` is the size
+// of one element of a row; LSE and delta are float32 always.
+//   forward   request  a query row: q; a key row: k and v
+//             reply    a query row: output, LSE of each head
+//   backward  request  a query row: q, dO, LSE and delta of each head; a key row: k and v
+//             reply    a query row: dQ; a key row: dK and dV
+double RequestBytes(const RemoteRows& rows, Direction direction, const ModelShape& model,
+                    int64_t element_bytes);
+double ReplyBytes(const RemoteRows& rows, Direction direction, const ModelShape& model,
+                  int64_t element_bytes);
+
+// Both ways together.
+double LayerBytes(const RemoteRows& rows, Direction direction, const ModelShape& model,
+                  int64_t element_bytes);
+BytesByLink LayerBytes(const RowsByLink& rows, Direction direction, const ModelShape& model,
+                       int64_t element_bytes);
+
+}  // namespace rally
+
+#endif  // RALLY_SCHEDULER_PLAN_TRAFFIC_H_

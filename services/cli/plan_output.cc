@@ -1,0 +1,123 @@
+#include "services/cli/plan_output.h"
+
+#include <map>
+#include <utility>
+#include <vector>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+
+#include "common/atomic_file.h"
+#include "common/status_macros.h"
+#include "scheduler/layer_time.h"
+#include "services/planning/plan_picture.h"
+#include "services/profile/profile_file.h"
+
+namespace rally {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json TimeJson(const LayerTime& time) {
+  return {{"linear", time.linear},
+          {"attention", time.attention},
+          {"transfer", time.transfer},
+          {"total", time.total}};
+}
+
+std::string TimeText(const LayerTime& time) {
+  return absl::StrFormat("%.3f ms (linear %.3f, attention %.3f, transfer %.3f)", 1e3 * time.total,
+                         1e3 * time.linear, 1e3 * time.attention, 1e3 * time.transfer);
+}
+
+LayerTime Predict(const PlanningRun& run, const PlanInput& input, Direction direction) {
+  return PredictLayer(run.planned.plan, input.topology, input.model, *input.costs, direction);
+}
+
+// The documents' places in the batch, by their index in the plan: planners may order them anew.
+std::vector<int64_t> PlacesInBatch(const Plan& plan, const GlobalBatch& batch) {
+  std::map<std::pair<int64_t, int64_t>, int64_t> place_of;
+  int64_t next = 0;
+  for (const std::vector<Document>& group : batch.groups) {
+    for (const Document& document : group) {
+      place_of[{document.source, document.source_begin}] = next++;
+    }
+  }
+  std::vector<int64_t> places;
+  for (const Document& document : plan.documents) {
+    places.push_back(place_of[{document.source, document.source_begin}]);
+  }
+  return places;
+}
+
+}  // namespace
+
+absl::StatusOr<PlannerKind> PlannerOf(const PlanOptions& options, PlannerKind otherwise) {
+  if (!options.order.empty() && options.order != "arrival") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--order: ", options.order, " is not arrival, the one order to keep"));
+  }
+  if (!options.order.empty() && !options.planner.empty()) {
+    return absl::InvalidArgumentError("--order: stands for --planner arrival; give one of them");
+  }
+  if (!options.order.empty()) return PlannerKind::kArrival;
+  if (options.planner.empty()) return otherwise;
+  absl::StatusOr<PlannerKind> kind = ParsePlannerName(options.planner);
+  if (!kind.ok()) return Annotate(kind.status(), "--planner");
+  return kind;
+}
+
+absl::StatusOr<std::unique_ptr<const CostModel>> ReadCosts(const PlanOptions& options) {
+  if (options.profile_path.empty()) return std::unique_ptr<const CostModel>();
+  RALLY_ASSIGN_OR_RETURN(CostModel costs, ReadProfileFile(options.profile_path));
+  return std::make_unique<const CostModel>(std::move(costs));
+}
+
+void SetHomesAndTasks(const Plan& plan, const GlobalBatch& batch, bool phases, Json* json) {
+  const std::vector<int64_t> places = PlacesInBatch(plan, batch);
+  Json homes = Json::array();
+  Json tasks = Json::array();
+  const auto add = [phases](Json row, size_t micro_batch, int nano_batch, Json* rows) {
+    if (phases) row.insert(row.end(), {micro_batch, nano_batch});
+    rows->push_back(std::move(row));
+  };
+  for (size_t m = 0; m < plan.micro_batches.size(); ++m) {
+    const MicroBatch& micro_batch = plan.micro_batches[m];
+    for (int n = 0; n < kNanoBatches; ++n) {
+      for (size_t worker = 0; worker < micro_batch.chunks.size(); ++worker) {
+        for (const DocumentShard& shard : micro_batch.chunks[worker].nano_batches[n]) {
+          const int64_t document = places[static_cast<size_t>(shard.document)];
+          if (shard.tokens() > 0) add({document, shard.begin, shard.end, worker}, m, n, &homes);
+        }
+      }
+      for (const CaTask& task : micro_batch.tasks[n]) {
+        add({places[static_cast<size_t>(task.document)], task.q_begin, task.q_end, task.kv_begin,
+             task.kv_end, task.server},
+            m, n, &tasks);
+      }
+    }
+  }
+  (*json)["homes"] = std::move(homes);
+  (*json)["tasks"] = std::move(tasks);
+}
+
+Json PredictionJson(const PlanningRun& run, const PlanInput& input) {
+  if (input.costs == nullptr) return nullptr;
+  return {{"forward", TimeJson(Predict(run, input, Direction::kForward))},
+          {"backward", TimeJson(Predict(run, input, Direction::kBackward))}};
+}
+
+std::string PredictionText(const PlanningRun& run, const PlanInput& input) {
+  if (input.costs == nullptr) return "";
+  return absl::StrCat("a layer takes forward ", TimeText(Predict(run, input, Direction::kForward)),
+                      "\n", "             backward ",
+                      TimeText(Predict(run, input, Direction::kBackward)), "\n");
+}
+
+absl::Status WritePicture(const std::string& path, const PlanningRun& run, const PlanInput& input,
+                          double tolerance, absl::string_view title) {
+  return WriteFileAtomically(
+      path, PlanPicture(run.planned.plan, input.topology, input.model.mask, tolerance, title));
+}
+
+}  // namespace rally

@@ -1,0 +1,46 @@
+#include "services/planning/planning_run.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include <absl/status/status.h>
+#include <absl/strings/str_cat.h>
+
+#include "common/status_macros.h"
+#include "scheduler/check_plan.h"
+
+namespace rally {
+namespace {
+
+double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const size_t half = values.size() / 2;
+  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2.0;
+}
+
+}  // namespace
+
+absl::StatusOr<PlanningRun> RunPlanner(PlannerKind kind, const PlannerOptions& options,
+                                       const PlanInput& input, int32_t repeats,
+                                       const Clock& clock) {
+  PlanningRun run;
+  std::vector<double> seconds;
+  for (int32_t i = 0; i < repeats; ++i) {
+    const std::unique_ptr<Planner> planner = MakePlanner(kind, options);
+    const absl::Time start = clock.Now();
+    RALLY_ASSIGN_OR_RETURN(run.planned, planner->MakePlan(input));
+    seconds.push_back(absl::ToDoubleSeconds(clock.Now() - start));
+  }
+  run.plan_seconds = Median(std::move(seconds));
+  const absl::Status proof = CheckPlan(run.planned.plan, input.model.mask);
+  if (!proof.ok()) {
+    return absl::InternalError(
+        absl::StrCat("planner ", PlannerName(kind), " made a wrong plan: ", proof.message()));
+  }
+  RALLY_ASSIGN_OR_RETURN(run.summary, Summarize(run.planned.plan, input));
+  return run;
+}
+
+}  // namespace rally

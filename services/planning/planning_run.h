@@ -1,0 +1,31 @@
+// PlanningRun: one input planned, timed and proved, for those who want to look at plans.
+//
+// Any thread; one thread plans.
+#ifndef RALLY_SERVICES_PLANNING_PLANNING_RUN_H_
+#define RALLY_SERVICES_PLANNING_PLANNING_RUN_H_
+
+#include <cstdint>
+
+#include <absl/status/statusor.h>
+
+#include "common/clock.h"
+#include "scheduler/planner.h"
+#include "services/planning/plan_summary.h"
+
+namespace rally {
+
+struct PlanningRun {
+  PlannedBatch planned;
+  PlanSummary summary;
+  double plan_seconds = 0.0;  // Placement and tasks together: the median of all repeats.
+};
+
+// Makes the plan `repeats` >= 1 times with a planner of its own each time; they are all equal
+// unless `input` searches against a clock. Internal when the plan does not pass CheckPlan, which
+// names what is wrong.
+absl::StatusOr<PlanningRun> RunPlanner(PlannerKind kind, const PlannerOptions& options,
+                                       const PlanInput& input, int32_t repeats, const Clock& clock);
+
+}  // namespace rally
+
+#endif  // RALLY_SERVICES_PLANNING_PLANNING_RUN_H_
