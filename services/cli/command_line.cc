@@ -11,6 +11,7 @@
 
 #include "common/status_macros.h"
 #include "services/cli/cluster_commands.h"
+#include "services/cli/command_tree.h"
 #include "services/cli/completion.h"
 #include "services/cli/data_commands.h"
 #include "services/cli/job_commands.h"
@@ -58,6 +59,7 @@ class CommandLineBuilder {
         "  rally run examples/quickstart.yaml                train on this machine, one command\n"
         "  rally up --workers 2 --attention-servers 2        start a cluster that stays\n"
         "  rally submit examples/quickstart.yaml --watch     train on that cluster\n"
+        "  rally plan examples/quickstart.yaml               show what goes where\n"
         "\n"
         "`rally COMMAND --help` explains a command. Exit codes: 0 success, 1 failure, 2 usage or "
         "a\n"
@@ -320,26 +322,6 @@ class CommandLineBuilder {
         ->check(CLI::Range(1, kMostMembers))
         ->type_name("N");
   }
-
-  static CommandTree TreeOf(const CLI::App& app) {
-    CommandTree tree;
-    tree.name = app.get_name();
-    tree.description = app.get_description();
-    for (const CLI::Option* option : app.get_options()) {
-      for (const std::string& name : option->get_snames()) {
-        tree.options.push_back({"-" + name, option->get_description(), !IsFlag(*option)});
-      }
-      for (const std::string& name : option->get_lnames()) {
-        tree.options.push_back({"--" + name, option->get_description(), !IsFlag(*option)});
-      }
-    }
-    for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; })) {
-      tree.subcommands.push_back(TreeOf(*sub));
-    }
-    return tree;
-  }
-
-  static bool IsFlag(const CLI::Option& option) { return option.get_items_expected_max() == 0; }
 
   absl::Status PrintCompletion() {
     CommandTree tree = TreeOf(app_);
