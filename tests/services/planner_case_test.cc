@@ -77,8 +77,9 @@ INSTANTIATE_TEST_SUITE_P(
                                        "{\"forward_bytes_per_token\": \"many\"}}"),
                 "forward_bytes_per_token: \"many\" is not a number above 0"},
         BadFile{"Twice",
-                R"([{"name": "a", "servers": 1, "tokens_per_worker": 1, "document_tokens": [[1]]},
-                    {"name": "a", "servers": 1, "tokens_per_worker": 1, "document_tokens": [[1]]}])",
+                R"([{"name": "a", "servers": 1, "tokens_per_worker": 1, "document_tokens": [[1]]}
+                   ,{"name": "a", "servers": 1, "tokens_per_worker": 1, "document_tokens": [[1]]}
+                   ])",
                 "case \"a\": name: given twice"}),
     [](const auto& info) { return info.param.name; });
 
