@@ -126,7 +126,7 @@ class CaseTable {
     if (planned.forecast.has_value()) {
       out_ << absl::StrFormat("%-*s  %s", width_, "", ForecastText(*planned.forecast));
     }
-    if (planned.over_published.has_value() && *planned.over_published > 0.0) {
+    if (planned.over_published.has_value()) {
       log_ratios_ += std::log(*planned.over_published);
       ++ratios_;
     }
