@@ -1,4 +1,6 @@
 // rally-worker: see worker_options.cc for its usage.
+#include <unistd.h>
+
 #include <iostream>
 #include <memory>
 #include <string>
@@ -10,6 +12,7 @@
 #include "workers/agent.h"
 #include "workers/machine.h"
 #include "workers/model/trainer.h"
+#include "workers/profile_role.h"
 #include "workers/worker_options.h"
 
 namespace rally {
@@ -17,6 +20,7 @@ namespace {
 
 constexpr int kFailure = 1;
 constexpr int kUsage = 2;
+constexpr int kInterrupted = 130;
 
 int Fail(const absl::Status& status, int code) {
   std::cerr << "rally-worker: " << status.message();
@@ -41,6 +45,12 @@ int Main(int argc, char** argv) {
   if (const absl::Status logging = SetupLogging("rally-worker", options->log_level);
       !logging.ok()) {
     return Fail(logging, kUsage);
+  }
+  if (options->profile) {
+    // Nothing is half done: the result is written at the end, and the copies die with this process.
+    shutdown->OnRequest([] { _exit(kInterrupted); });
+    const absl::Status status = RunProfile(options->profile_request);
+    return status.ok() ? 0 : Fail(status, absl::IsInvalidArgument(status) ? kUsage : kFailure);
   }
   const absl::Status end = RunAgent(*options, shutdown.get());
   return end.ok() ? 0 : Fail(end, kFailure);

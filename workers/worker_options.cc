@@ -30,8 +30,10 @@ absl::Status SetRole(const std::string& value, WorkerOptions* options) {
     options->role = v1::MEMBER_ROLE_MODEL;
   } else if (value == "attention") {
     options->role = v1::MEMBER_ROLE_ATTENTION;
+  } else if (value == "profile") {
+    options->profile = true;
   } else {
-    return Refuse(value, "\"model\" or \"attention\"");
+    return Refuse(value, "\"model\", \"attention\" or \"profile\"");
   }
   return absl::OkStatus();
 }
@@ -90,6 +92,7 @@ std::map<std::string, Setter> SettersOf(WorkerOptions* options) {
   using Value = const std::string&;
   return {
       {"role", [=](Value value) { return SetRole(value, options); }},
+      {"profile-request", [=](Value value) { return SetText(value, &options->profile_request); }},
       {"coordinator", [=](Value value) { return SetCoordinator(value, options); }},
       {"id", [=](Value value) { return SetId(value, options); }},
       {"threads", [=](Value value) { return SetThreads(value, options); }},
@@ -116,9 +119,13 @@ const char kWorkerHelp[] =
     R"(rally-worker: a member of a Rally cluster. It waits for jobs from the coordinator.
 
 Usage: rally-worker --role=model|attention [--flag=value ...]
+       rally-worker --role=profile --profile-request=FILE
 
   --role=ROLE              model: holds the model's layers, and serves core attention in place when
-                           a job asks for that. attention: computes core attention only. Required.
+                           a job asks for that. attention: computes core attention only.
+                           profile: measures this machine and ends; see rally profile. Required.
+  --profile-request=FILE   With --role=profile: what to measure and where to write it, a
+                           rally.v1.ProfileRequest in JSON.
   --coordinator=HOST:PORT  Where the coordinator listens. When it is not there, the member tries
                            again and again. Default 127.0.0.1:7070.
   --id=NAME                Name of this member, unique in the cluster. Default HOST-PID.
@@ -192,7 +199,11 @@ absl::StatusOr<WorkerOptions> ParseWorkerOptions(const std::vector<std::string>&
                                   : std::string(argument.substr(equals + 1));
     RALLY_RETURN_IF_ERROR(Annotate(setter->second(value), absl::StrCat("--", flag)));
   }
-  if (options.role == v1::MEMBER_ROLE_UNSPECIFIED) {
+  if (options.profile == options.profile_request.empty()) {
+    return absl::InvalidArgumentError(
+        "--profile-request: goes with --role=profile, which needs it");
+  }
+  if (options.role == v1::MEMBER_ROLE_UNSPECIFIED && !options.profile) {
     return absl::InvalidArgumentError("--role: is required: \"model\" or \"attention\"");
   }
   return options;

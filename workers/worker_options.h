@@ -18,6 +18,9 @@ namespace rally {
 struct WorkerOptions {
   bool help = false;  // Nothing else is set then.
   v1::MemberRole role = v1::MEMBER_ROLE_UNSPECIFIED;
+  // --role=profile: no member, but a measurement of the machine, which this file describes.
+  bool profile = false;
+  std::string profile_request;
   std::string coordinator = "127.0.0.1:7070";  // "host:port"
   std::string id;                              // Empty: host name and process id.
   std::string advertise_host;                  // Empty: found by the way to the coordinator.

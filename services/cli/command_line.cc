@@ -16,6 +16,7 @@
 #include "services/cli/data_commands.h"
 #include "services/cli/job_commands.h"
 #include "services/cli/plan_command.h"
+#include "services/cli/profile_command.h"
 #include "services/job_file/suggestion.h"
 
 namespace rally {
@@ -40,6 +41,7 @@ struct ParsedCommand {
   CancelOptions cancel;
   PlanOptions plan;
   PrepareOptions prepare;
+  ProfileOptions profile;
   std::string stats_directory;
   std::string shell;
   std::function<absl::Status()> execute;
@@ -76,6 +78,7 @@ class CommandLineBuilder {
     AddCancel();
     AddPlan();
     AddData();
+    AddProfile();
     AddCompletion();
     AddVersion();
   }
@@ -281,6 +284,13 @@ class CommandLineBuilder {
     stats->add_option("dataset", command_.stats_directory, "Directory of the dataset")
         ->required()
         ->type_name("DIR");
+  }
+
+  void AddProfile() {
+    CLI::App* sub =
+        Add(&app_, "profile", "Measure what a job's model takes on this machine", kProfileExamples,
+            [this] { return ProfileCommand(context_, command_.globals, command_.profile); });
+    AddProfileFlags(sub, &command_.profile);
   }
 
   void AddCompletion() {

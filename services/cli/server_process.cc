@@ -69,7 +69,14 @@ int ForkAndExecute(char* const* argv, int log_fd, pid_t* pid) {
   return error;
 }
 
+// -1 and errno on failure.
+int OpenLog(const std::string& path) {
+  if (path.empty()) return fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
+  return open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+}
+
 std::string LogTail(const std::string& path) {
+  if (path.empty()) return "";
   const absl::StatusOr<std::string> text = ReadFile(path);
   if (!text.ok()) return absl::StrCat("\n  ", text.status().message());
   std::vector<std::string> lines = absl::StrSplit(*text, '\n', absl::SkipWhitespace());
@@ -82,7 +89,7 @@ std::string LogTail(const std::string& path) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ServerProcess>> ServerProcess::Spawn(ServerCommand command) {
-  const int log_fd = open(command.log_path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  const int log_fd = OpenLog(command.log_path);
   if (log_fd < 0) return ErrnoStatus(errno, "cannot write", command.log_path);
   std::vector<char*> argv = {command.program.data()};
   for (std::string& argument : command.arguments) argv.push_back(argument.data());

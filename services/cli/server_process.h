@@ -2,7 +2,7 @@
 //
 // The child gets SIGTERM when this process dies, however that happens, and has its own process
 // group, so that a terminal's Ctrl-C reaches this process alone. Standard input is empty; output
-// and errors go to a log file.
+// and errors go to a log file, or to this process's standard error.
 //
 // Spawn on a thread that lives as long as the child may: the kernel ties the death signal to it.
 // Thread-compatible. The destructor kills and reaps what still runs.
@@ -25,7 +25,7 @@ struct ServerCommand {
   std::string name;                    // For messages, e.g. "worker-0".
   std::string program;                 // Path of the executable.
   std::vector<std::string> arguments;  // Without the program's own name.
-  std::string log_path;                // Created or truncated.
+  std::string log_path;                // Created or truncated. Empty: standard error.
 };
 
 class ServerProcess {
@@ -43,6 +43,8 @@ class ServerProcess {
 
   // Reaps the process if it has ended. True from then on.
   bool HasEnded();
+  // It has ended, and with exit code 0.
+  bool succeeded() const { return wait_status_ == 0; }
   // Waits until `deadline` for the end.
   bool WaitForEnd(absl::Time deadline);
   // Sends a signal to the process; nothing once it has ended.
@@ -50,8 +52,8 @@ class ServerProcess {
   // Ends the process and all of its group at once, and reaps it.
   void Kill();
 
-  // "NAME exited with code 1" or "NAME was killed by signal 9", and the end of its log. Only after
-  // HasEnded.
+  // "NAME exited with code 1" or "NAME was killed by signal 9", and the end of its log file. After
+  // HasEnded only.
   std::string DescribeEnd() const;
 
  private:

@@ -33,7 +33,7 @@ TEST(WorkerOptionsTest, NamesTheFlagAndWhatItAccepts) {
     const char* argument;
     const char* message;
   } cases[] = {
-      {"--role=gpu", "--role: \"gpu\" is not \"model\" or \"attention\""},
+      {"--role=gpu", "--role: \"gpu\" is not \"model\", \"attention\" or \"profile\""},
       {"--coordinator=here", "--coordinator: \"here\" is not HOST:PORT"},
       {"--coordinator=here:70000", "[1, 65535]"},
       {"--threads=-1", "--threads: \"-1\" is not a number in [0, 4096]"},
@@ -42,6 +42,8 @@ TEST(WorkerOptionsTest, NamesTheFlagAndWhatItAccepts) {
       {"--cpus=3-1", "--cpus: \"3-1\" is not a list of cores"},
       {"--log-level=loud", "--log-level: \"loud\" is not debug"},
       {"--id=", "--id: \"\" is not a name"},
+      {"--profile-request=x", "--profile-request: goes with --role=profile"},
+      {"--role=profile", "--profile-request: goes with --role=profile"},
       {"--colour=red", "--colour: there is no such flag"},
       {"--threads", "--threads: needs a value"},
       {"model", "\"model\": only flags"},

@@ -1,0 +1,30 @@
+// Repeated timing: the seconds of something short, on a machine that has other work too.
+//
+// Any thread.
+#ifndef RALLY_WORKERS_PROFILE_REPEATED_TIMING_H_
+#define RALLY_WORKERS_PROFILE_REPEATED_TIMING_H_
+
+#include <vector>
+
+#include <absl/functional/function_ref.h>
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+namespace rally {
+
+// How long one figure is measured.
+struct TimingEffort {
+  int samples = 15;               // At least 1; their lower quartile counts.
+  double sample_seconds = 0.004;  // A sample repeats a shorter call until it has taken this long.
+};
+
+// Seconds of one call of `call`, which is called once before, to warm up. Its error ends it.
+absl::StatusOr<double> TimeCall(const TimingEffort& effort, absl::FunctionRef<absl::Status()> call);
+
+// The value that a quarter of the others fall below: other work on the machine only ever makes a
+// sample slower, but the fastest may have been luck. Not of none.
+double LowerQuartile(std::vector<double> values);
+
+}  // namespace rally
+
+#endif  // RALLY_WORKERS_PROFILE_REPEATED_TIMING_H_
