@@ -238,8 +238,8 @@ class CommandLineBuilder {
         Add(&app_, "plan", "Show how documents and attention are spread, without training",
             "  rally plan examples/quickstart.yaml --svg plan.svg\n"
             "  rally plan job.yaml --planner greedy --profile examples/profiles/h100.profile\n"
-            "  rally plan --case cases.json --tolerance 0.02\n"
-            "  rally plan --case cases.json --name long --order arrival --json --tasks\n"
+            "  rally plan --case examples/cases.json --tolerance 0.02\n"
+            "  rally plan --case examples/cases.json --name book --order arrival --json --tasks\n"
             "\n"
             "Plans a job's first step, or every case of a file of document lengths, and proves "
             "the plans.",
