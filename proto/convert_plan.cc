@@ -96,6 +96,8 @@ absl::Status ReadMicroBatch(const v1::PlanMicroBatch& message, const Plan& plan,
                             MicroBatch* micro_batch) {
   RALLY_RETURN_IF_ERROR(CheckSize("micro_batches.chunks", message.chunks_size(), plan.workers));
   RALLY_RETURN_IF_ERROR(CheckSize("micro_batches.tasks", message.tasks_size(), kNanoBatches));
+  RALLY_RETURN_IF_ERROR(CheckRange("micro_batches.passes", message.passes(), 0, 2));
+  micro_batch->passes = static_cast<Passes>(message.passes());
   micro_batch->chunks.resize(message.chunks_size());
   for (int worker = 0; worker < message.chunks_size(); ++worker) {
     const v1::PlanChunk& chunk = message.chunks(worker);
@@ -109,6 +111,16 @@ absl::Status ReadMicroBatch(const v1::PlanMicroBatch& message, const Plan& plan,
   for (int nano = 0; nano < kNanoBatches; ++nano) {
     RALLY_RETURN_IF_ERROR(ReadTasks(message.tasks(nano), plan, &micro_batch->tasks[nano]));
   }
+  return absl::OkStatus();
+}
+
+absl::Status ReadStages(const v1::Plan& message, Plan* plan) {
+  if (!message.has_stages()) return absl::OkStatus();
+  RALLY_RETURN_IF_ERROR(CheckRange("stages", message.stages(), 1, plan->workers));
+  if (plan->workers % message.stages() != 0) {
+    return Reject("stages", message.stages(), absl::StrCat("a divisor of ", plan->workers));
+  }
+  plan->stages = message.stages();
   return absl::OkStatus();
 }
 
@@ -147,6 +159,7 @@ absl::StatusOr<Plan> FromProto(const v1::Plan& message) {
   plan.workers = message.workers();
   plan.dedicated_servers = message.dedicated_servers();
   plan.next_position = FromProto(message.next_position());
+  RALLY_RETURN_IF_ERROR(ReadStages(message, &plan));
   RALLY_RETURN_IF_ERROR(ReadDocuments(message.documents(), &plan.documents));
   plan.micro_batches.resize(message.micro_batches_size());
   for (int i = 0; i < message.micro_batches_size(); ++i) {
@@ -163,6 +176,7 @@ v1::Plan ToProto(const Plan& plan) {
   message.set_workers(plan.workers);
   message.set_dedicated_servers(plan.dedicated_servers);
   *message.mutable_next_position() = ToProto(plan.next_position);
+  message.set_stages(plan.stages);
   for (const Document& document : plan.documents) {
     message.mutable_documents()->add_source(document.source);
     message.mutable_documents()->add_source_begin(document.source_begin);
@@ -171,6 +185,7 @@ v1::Plan ToProto(const Plan& plan) {
   }
   for (const MicroBatch& micro_batch : plan.micro_batches) {
     v1::PlanMicroBatch* out = message.add_micro_batches();
+    out->set_passes(static_cast<v1::Passes>(micro_batch.passes));
     for (const Chunk& chunk : micro_batch.chunks) {
       v1::PlanChunk* out_chunk = out->add_chunks();
       for (const NanoBatch& shards : chunk.nano_batches) {

@@ -27,8 +27,25 @@ std::unique_ptr<Planner> MakeGreedyPlanner(const PlannerOptions& options);
 // of the ring; owners whose shards are shorter than `query_granularity` together make one.
 std::unique_ptr<Planner> MakeContextParallelPlanner(bool ring, const PlannerOptions& options);
 
-// That placement alone, a plan without tasks.
+// That placement alone, a plan without tasks. 0 takes all workers as the group.
 absl::StatusOr<Plan> PlaceContextParallel(const PlanInput& input, int32_t group);
+
+// Variable-length packing in the manner of WLB-LLM (arXiv 2503.17924): documents over groups of
+// `context_parallel` workers (0: the chunks a document may span) of every micro-batch, most work
+// first to the group with the least, so that chunks hold about equal work and unequal tokens, at
+// most `chunk_token_limit` * chunk_tokens; each document in head and tail shards over its group,
+// tasks at home. A batch that finds no such place is spread by tokens, and failing that stays in
+// order of arrival. InvalidArgument where that could not hold every batch: a group smaller than the
+// chunks a document may span needs a limit of at least 2 and room for the longest document.
+// Deferral of long documents is document_deferral.h.
+std::unique_ptr<Planner> MakeVariableLengthPlanner(const PlannerOptions& options);
+
+// Data and context parallelism with a group per document, as Megatron Core's hybrid context
+// parallelism has it: the smallest power of two of workers, up to `context_parallel` (0: all),
+// whose parts of it are neither more tokens than a chunk nor more work than the mean one; groups
+// are aligned and filled as by variable-length packing, under the same limit. A batch that finds no
+// place is spread over all workers together.
+std::unique_ptr<Planner> MakeHybridPlanner(const PlannerOptions& options);
 
 // What a plan that was not made to a guarantee says of itself: the largest server's pairs over its
 // share by weight in the worst phase, and whether that lies within `tolerance` of 1. Without a pool

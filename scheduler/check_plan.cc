@@ -9,6 +9,7 @@
 #include <absl/strings/str_cat.h>
 
 #include "common/status_macros.h"
+#include "scheduler/document_passes.h"
 #include "scheduler/shard_index.h"
 
 namespace rally {
@@ -67,18 +68,14 @@ absl::Status CheckShardFields(const Plan& plan, const MicroBatch& micro_batch) {
 }
 
 // The shards of each document of the micro-batch follow each other from its first token to its
-// last, ping before pong. Marks the documents as `placed`; none may be so before.
-absl::Status CheckTiling(const Plan& plan, const ShardIndex& index, std::vector<bool>* placed) {
+// last, ping before pong.
+absl::Status CheckTiling(const Plan& plan, const ShardIndex& index) {
   const std::vector<ShardPlace>& places = index.places();
   for (size_t i = 0; i < places.size(); ++i) {
     const ShardPlace& place = places[i];
     const bool first = i == 0 || places[i - 1].document != place.document;
     const bool last = i + 1 == places.size() || places[i + 1].document != place.document;
     const int64_t expected = first ? 0 : places[i - 1].end;
-    if (first && (*placed)[place.document]) {
-      return Broken(absl::StrCat("document ", place.document, " is in two micro-batches"));
-    }
-    (*placed)[place.document] = true;
     if (place.begin != expected) {
       return Broken(absl::StrCat("document ", place.document, " has shards up to token ", expected,
                                  ", then one ", Rows(place.begin, place.end)));
@@ -191,10 +188,11 @@ absl::Status CheckComplete(const Plan& plan, const ShardIndex& index, int nano_b
 }
 
 absl::Status CheckMicroBatch(const Plan& plan, const MicroBatch& micro_batch, AttentionMask mask,
-                             std::vector<bool>* placed) {
+                             DocumentPasses* passes) {
   RALLY_RETURN_IF_ERROR(CheckShardFields(plan, micro_batch));
   const ShardIndex index(micro_batch);
-  RALLY_RETURN_IF_ERROR(CheckTiling(plan, index, placed));
+  RALLY_RETURN_IF_ERROR(CheckTiling(plan, index));
+  RALLY_RETURN_IF_ERROR(passes->Visit(index, micro_batch.passes));
   for (int nano_batch = 0; nano_batch < kNanoBatches; ++nano_batch) {
     const std::vector<CaTask>& tasks = micro_batch.tasks[nano_batch];
     for (size_t i = 0; i < tasks.size(); ++i) {
@@ -210,21 +208,18 @@ absl::Status CheckMicroBatch(const Plan& plan, const MicroBatch& micro_batch, At
 }  // namespace
 
 absl::Status CheckPlan(const Plan& plan, AttentionMask mask) {
-  if (plan.workers < 1 || plan.dedicated_servers < 0 || mask.window < 0) {
-    return Broken(absl::StrCat("a plan of ", plan.workers, " workers, ", plan.dedicated_servers,
-                               " dedicated servers, window ", mask.window));
+  if (plan.workers < 1 || plan.dedicated_servers < 0 || mask.window < 0 || plan.stages < 1 ||
+      plan.workers % plan.stages != 0) {
+    return Broken(absl::StrCat("a plan of ", plan.workers, " workers in ", plan.stages, " stages, ",
+                               plan.dedicated_servers, " dedicated servers, window ", mask.window));
   }
   RALLY_RETURN_IF_ERROR(CheckDocuments(plan));
-  std::vector<bool> placed(plan.documents.size());
+  DocumentPasses passes(plan);
   for (size_t i = 0; i < plan.micro_batches.size(); ++i) {
-    RALLY_RETURN_IF_ERROR(Annotate(CheckMicroBatch(plan, plan.micro_batches[i], mask, &placed),
+    RALLY_RETURN_IF_ERROR(Annotate(CheckMicroBatch(plan, plan.micro_batches[i], mask, &passes),
                                    absl::StrCat("micro-batch ", i)));
   }
-  const auto missing = std::find(placed.begin(), placed.end(), false);
-  if (missing != placed.end()) {
-    return Broken(absl::StrCat("document ", missing - placed.begin(), " is in no chunk"));
-  }
-  return absl::OkStatus();
+  return passes.Finish();
 }
 
 }  // namespace rally

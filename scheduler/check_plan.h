@@ -11,13 +11,17 @@
 namespace rally {
 
 // OK when, for every micro-batch of the plan:
-//   - shards tile their documents: every token of every document is in exactly one chunk;
+//   - shards tile their documents: every token of every document is in exactly one chunk of exactly
+//     one micro-batch;
 //   - ping shards of a document precede its pong shards;
 //   - every task's queries lie in one shard of its nano-batch, its keys in shards of the same
 //     micro-batch at nano-batches no later than its own;
 //   - every allowed (query, key) pair under `mask` is computed exactly once, and no task is without
 //     an allowed pair;
 //   - ranks, document indices and target counts are in range.
+// With pipeline stages the first holds in each tick for the documents of each stage, and every
+// document passes every stage once forward in order and once backward in reverse order (validation:
+// forward only), with the same shards in the same rows of the same replicas.
 // Otherwise InvalidArgument, naming the first broken invariant with its document, rows and task.
 absl::Status CheckPlan(const Plan& plan, AttentionMask mask);
 

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <vector>
 
 #include <absl/strings/str_cat.h>
 
@@ -26,6 +27,15 @@ void AssignRingSteps(AttentionMask mask, int64_t least_rows, MicroBatch* micro_b
       key = owner.end;
     }
   }
+}
+
+absl::Status CheckGroup(const std::vector<Document>& documents, const BatchShape& shape) {
+  int64_t tokens = 0;
+  for (const Document& document : documents) tokens += document.tokens;
+  const int64_t most = shape.chunks_per_group() * shape.chunk_tokens;
+  if (tokens <= most) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("a group of documents of ", tokens, " tokens, more than its chunks' ", most));
 }
 
 class ContextParallelPlanner final : public Planner {
@@ -72,9 +82,11 @@ absl::StatusOr<Plan> PlaceContextParallel(const PlanInput& input, int32_t group)
   HeadTailPlacer placer(&plan);
   int32_t document = 0;
   for (int64_t i = 0; i < groups; ++i) {
+    const std::vector<Document>& documents = input.batch->groups[static_cast<size_t>(i)];
+    RALLY_RETURN_IF_ERROR(CheckGroup(documents, input.shape));
     const auto micro_batch = static_cast<int32_t>(i / groups_at_once);
     const auto chunk = static_cast<int32_t>(i % groups_at_once * group_chunks);
-    for (size_t j = 0; j < input.batch->groups[static_cast<size_t>(i)].size(); ++j) {
+    for (size_t j = 0; j < documents.size(); ++j) {
       placer.Place(document++, micro_batch, chunk / group * group, group);
     }
   }

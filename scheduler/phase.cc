@@ -5,21 +5,16 @@
 namespace rally {
 namespace {
 
-void AppendMicroBatch(const Plan& plan, int32_t micro_batch, int64_t layers,
-                      std::vector<Phase>* order) {
-  const size_t first = order->size();
+// Forward over `layers`, ping then pong in each.
+std::vector<Phase> ForwardPhases(const Plan& plan, int32_t micro_batch, int64_t layers) {
+  std::vector<Phase> phases;
   for (int32_t layer = 0; layer < layers; ++layer) {
     for (int32_t nano_batch = 0; nano_batch < kNanoBatches; ++nano_batch) {
       if (!NanoBatchInUse(plan.micro_batches[micro_batch], nano_batch)) continue;
-      order->push_back({micro_batch, layer, nano_batch, Direction::kForward});
+      phases.push_back({micro_batch, layer, nano_batch, Direction::kForward});
     }
   }
-  if (plan.kind != PlanKind::kTrain) return;
-  for (size_t i = order->size(); i > first; --i) {
-    Phase phase = (*order)[i - 1];
-    phase.direction = Direction::kBackward;
-    order->push_back(phase);
-  }
+  return phases;
 }
 
 }  // namespace
@@ -27,7 +22,12 @@ void AppendMicroBatch(const Plan& plan, int32_t micro_batch, int64_t layers,
 std::vector<Phase> PhaseOrder(const Plan& plan, int64_t layers) {
   std::vector<Phase> order;
   for (size_t i = 0; i < plan.micro_batches.size(); ++i) {
-    AppendMicroBatch(plan, static_cast<int32_t>(i), layers, &order);
+    std::vector<Phase> phases = ForwardPhases(plan, static_cast<int32_t>(i), layers / plan.stages);
+    const Passes passes = plan.micro_batches[i].passes;
+    if (passes != Passes::kBackward) order.insert(order.end(), phases.begin(), phases.end());
+    if (passes == Passes::kForward || plan.kind != PlanKind::kTrain) continue;
+    for (Phase& phase : phases) phase.direction = Direction::kBackward;
+    order.insert(order.end(), phases.rbegin(), phases.rend());
   }
   return order;
 }

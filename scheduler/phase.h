@@ -24,8 +24,10 @@ struct Phase {
 };
 
 // Every phase of the plan in execution order. Per micro-batch: forward over layers, ping then pong
-// in each; then, for a training plan, the exact mirror backward. Nano-batches that no worker has
-// tokens in (ping-pong off) are left out.
+// in each; then, for a training plan, the exact mirror backward. With pipeline stages a micro-batch
+// (a tick) runs in its one direction over the layers / stages layers of each stage, all stages at
+// once, and `layer` counts within the stage. Nano-batches that no worker has tokens in (ping-pong
+// off) are left out. `layers` is the whole model's, a multiple of the stages.
 std::vector<Phase> PhaseOrder(const Plan& plan, int64_t layers);
 
 // Whether any worker has tokens in this nano-batch of this micro-batch.

@@ -9,6 +9,12 @@
 // so inside a micro-batch every ping shard of a document comes before its pong shards. CheckPlan
 // (check_plan.h) proves this and every other invariant.
 //
+// With pipeline stages the workers are `stages` times `replicas()`: stage s, which holds the s-th
+// run of layers, is ranks [s * replicas(), (s + 1) * replicas()). An entry of `micro_batches` is
+// then one tick: each stage's chunks are those of the micro-batch it works on, empty when it idles,
+// and the tasks of all of them share one pool. A document passes the stages in order, forward, and
+// in reverse, backward, always as the same shards in the same rows of the same replicas.
+//
 // Plain data, immutable once checked, shared by const pointer between threads.
 #ifndef RALLY_SCHEDULER_PLAN_H_
 #define RALLY_SCHEDULER_PLAN_H_
@@ -36,9 +42,17 @@ enum class PlanKind : uint8_t {
   kValidate = 1,  // Forward only, on the held-out split.
 };
 
+// Which directions an entry of Plan::micro_batches is run in.
+enum class Passes : uint8_t {
+  kBoth = 0,  // Forward, then in a training plan backward: a plan without pipeline stages.
+  kForward = 1,
+  kBackward = 2,
+};
+
 struct MicroBatch {
   std::vector<Chunk> chunks;                            // [workers]
   std::array<std::vector<CaTask>, kNanoBatches> tasks;  // By nano-batch of the queries.
+  Passes passes = Passes::kBoth;
 
   friend bool operator==(const MicroBatch&, const MicroBatch&) = default;
 };
@@ -52,8 +66,11 @@ struct Plan {
   std::vector<Document> documents;
   std::vector<MicroBatch> micro_batches;
   DataPosition next_position;  // Where the following step's batch begins.
+  int32_t stages = 1;          // Pipeline stages, divides `workers`.
 
   int32_t ranks() const { return workers + dedicated_servers; }
+  // Workers of a stage: each holds a chunk of every micro-batch.
+  int32_t replicas() const { return workers / stages; }
   friend bool operator==(const Plan&, const Plan&) = default;
 };
 
@@ -63,7 +80,7 @@ int64_t TargetCount(const Plan& plan);
 int64_t TokenCount(const Plan& plan);
 
 // Core-attention work by rank: allowed pairs of the rank's tasks. [ranks]. For one phase
-// (micro-batch, nano-batch), or summed over the whole plan.
+// (micro-batch, nano-batch), or summed over the micro-batches of the whole plan.
 std::vector<int64_t> PairsByRank(const Plan& plan, int micro_batch, int nano_batch,
                                  AttentionMask mask);
 std::vector<int64_t> PairsByRank(const Plan& plan, AttentionMask mask);

@@ -63,6 +63,10 @@ std::unique_ptr<Planner> MakePlanner(PlannerKind kind, const PlannerOptions& opt
     case PlannerKind::kContextParallel:
     case PlannerKind::kRing:
       return MakeContextParallelPlanner(kind == PlannerKind::kRing, options);
+    case PlannerKind::kVariableLength:
+      return MakeVariableLengthPlanner(options);
+    case PlannerKind::kHybrid:
+      return MakeHybridPlanner(options);
     default:
       return std::make_unique<ArrivalPlanner>(kind != PlannerKind::kLocal, options);
   }

@@ -53,11 +53,12 @@ struct PlannerOptions {
   int64_t query_granularity = 128;
   // Longest key range of one CA-task; 0 means no limit.
   int64_t max_kv_rows_per_task = 0;
-  // Context-parallel planners: workers that share a document, a divisor of the workers; the
-  // hybrid's largest group. 0: all workers.
+  // Workers that share a document (context_parallel, ring, variable_length), a divisor of all; the
+  // most that do (hybrid). 0: all of them; variable_length: as many as the longest document's
+  // chunks.
   int32_t context_parallel = 0;
-  // Variable-length packing: the most tokens of a chunk, as a multiple of the batch's chunk_tokens.
-  // At least 1.
+  // variable_length and hybrid: the most tokens of a chunk, as a multiple of the batch's
+  // chunk_tokens. At least 1.
   double chunk_token_limit = 2.0;
 };
 

@@ -23,6 +23,7 @@ struct ShardPlace {
   int64_t row = 0;  // Row of `begin` in the home's nano-batch.
 
   int64_t rows() const { return end - begin; }
+  friend bool operator==(const ShardPlace&, const ShardPlace&) = default;
 };
 
 class ShardIndex {

@@ -93,6 +93,10 @@ absl::StatusOr<Plan> JobMember::ReadPlan(const v1::Plan& message) const {
                                                    plan.ranks(), " members does not fit a job of ",
                                                    topology.ranks(), " members"));
   }
+  if (plan.stages != 1) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "a plan of ", plan.stages, " pipeline stages: a worker that trains holds every layer"));
+  }
   if (plan.round != next_round_) {
     return absl::InvalidArgumentError(
         absl::StrCat("round ", plan.round, " where ", next_round_, " is next"));

@@ -61,6 +61,7 @@ class CommandLineBuilder {
         "  rally run examples/quickstart.yaml                train on this machine, one command\n"
         "  rally up --workers 2 --attention-servers 2        start a cluster that stays\n"
         "  rally submit examples/quickstart.yaml --watch     train on that cluster\n"
+        "  rally plan examples/quickstart.yaml               show what goes where\n"
         "\n"
         "`rally COMMAND --help` explains a command. Exit codes: 0 success, 1 failure, 2 usage or "
         "a\n"

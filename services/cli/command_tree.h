@@ -1,14 +1,12 @@
-// CommandTree of the parser: what completion knows is what the parser accepts.
+// The parser's commands as a CommandTree (completion.h).
 //
-// A pure function; any thread.
+// Pure function, any thread.
 #ifndef RALLY_SERVICES_CLI_COMMAND_TREE_H_
 #define RALLY_SERVICES_CLI_COMMAND_TREE_H_
 
-#include "services/cli/completion.h"
+#include <CLI/CLI.hpp>
 
-namespace CLI {
-class App;
-}  // namespace CLI
+#include "services/cli/completion.h"
 
 namespace rally {
 

@@ -9,7 +9,7 @@
 
 #include "common/atomic_file.h"
 #include "common/status_macros.h"
-#include "scheduler/layer_time.h"
+#include "scheduler/simulator.h"
 #include "services/planning/plan_picture.h"
 #include "services/profile/profile_file.h"
 
@@ -17,22 +17,6 @@ namespace rally {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-Json TimeJson(const LayerTime& time) {
-  return {{"linear", time.linear},
-          {"attention", time.attention},
-          {"transfer", time.transfer},
-          {"total", time.total}};
-}
-
-std::string TimeText(const LayerTime& time) {
-  return absl::StrFormat("%.3f ms (linear %.3f, attention %.3f, transfer %.3f)", 1e3 * time.total,
-                         1e3 * time.linear, 1e3 * time.attention, 1e3 * time.transfer);
-}
-
-LayerTime Predict(const PlanningRun& run, const PlanInput& input, Direction direction) {
-  return PredictLayer(run.planned.plan, input.topology, input.model, *input.costs, direction);
-}
 
 // The documents' places in the batch, by their index in the plan: planners may order them anew.
 std::vector<int64_t> PlacesInBatch(const Plan& plan, const GlobalBatch& batch) {
@@ -101,17 +85,39 @@ void SetHomesAndTasks(const Plan& plan, const GlobalBatch& batch, bool phases, J
   (*json)["tasks"] = std::move(tasks);
 }
 
-Json PredictionJson(const PlanningRun& run, const PlanInput& input) {
-  if (input.costs == nullptr) return nullptr;
-  return {{"forward", TimeJson(Predict(run, input, Direction::kForward))},
-          {"backward", TimeJson(Predict(run, input, Direction::kBackward))}};
+absl::StatusOr<std::optional<StepForecast>> Forecast(const PlanningRun& run,
+                                                     const PlanInput& input) {
+  if (input.costs == nullptr) return std::nullopt;
+  SimulationInput simulation;
+  simulation.plan = &run.planned.plan;
+  simulation.topology = input.topology;
+  simulation.model = input.model;
+  simulation.costs = input.costs;
+  RALLY_ASSIGN_OR_RETURN(StepForecast forecast, Simulate(simulation));
+  return forecast;
 }
 
-std::string PredictionText(const PlanningRun& run, const PlanInput& input) {
-  if (input.costs == nullptr) return "";
-  return absl::StrCat("a layer takes forward ", TimeText(Predict(run, input, Direction::kForward)),
-                      "\n", "             backward ",
-                      TimeText(Predict(run, input, Direction::kBackward)), "\n");
+Json ForecastJson(const StepForecast& forecast) {
+  Json shares = Json::object();
+  for (int i = 0; i < kActivities; ++i) {
+    const auto activity = static_cast<Activity>(i);
+    shares[std::string(ActivityName(activity))] = forecast.Share(activity);
+  }
+  return {{"step_seconds", forecast.step_seconds},
+          {"tokens_per_second", forecast.tokens_per_second},
+          {"shares", shares}};
+}
+
+std::string ForecastText(const StepForecast& forecast) {
+  std::string text = absl::StrFormat("a step takes %.4g s, %.0f tokens/s:", forecast.step_seconds,
+                                     forecast.tokens_per_second);
+  for (int i = 0; i < kActivities; ++i) {
+    const auto activity = static_cast<Activity>(i);
+    const double share = forecast.Share(activity);
+    if (share < 0.0005) continue;
+    absl::StrAppendFormat(&text, "  %s %.1f %%", ActivityName(activity), 100.0 * share);
+  }
+  return absl::StrCat(text, "\n");
 }
 
 absl::Status WritePicture(const std::string& path, const PlanningRun& run, const PlanInput& input,

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include <absl/strings/str_cat.h>
@@ -98,15 +99,15 @@ class Painter {
   Painter(const Plan& plan, const Topology& topology, double tolerance, absl::string_view title,
           std::vector<PhaseRows> phases)
       : plan_(plan),
-        topology_(topology),
         tolerance_(tolerance),
         phases_(std::move(phases)),
         row_height_(std::min(kTallestRow, kMostPlotHeight / plan.ranks())),
         plot_height_(row_height_ * plan.ranks()) {
-    int64_t largest = 0;
-    for (const PhaseRows& phase : phases_) largest += phase.largest;
+    for (int32_t rank = 0; rank < plan_.ranks(); ++rank) members_ += topology.weight(rank) > 0.0;
+    double pairs = 0.0;
+    for (const PhaseRows& phase : phases_) pairs += WidestIn(phase);
     const double gaps = kPhaseGap * static_cast<double>(std::max<size_t>(phases_.size(), 1) - 1);
-    scale_ = largest == 0 ? 0.0 : (kPlotWidth - gaps) / static_cast<double>(largest);
+    scale_ = pairs == 0.0 ? 0.0 : (kPlotWidth - gaps) / pairs;
     Open(title);
   }
 
@@ -116,13 +117,21 @@ class Painter {
     double left = kLeft;
     for (const PhaseRows& phase : phases_) {
       DrawPhase(phase, left);
-      left += scale_ * static_cast<double>(phase.largest) + kPhaseGap;
+      left += scale_ * WidestIn(phase) + kPhaseGap;
     }
     absl::StrAppend(&svg_, "</svg>\n");
     return std::move(svg_);
   }
 
  private:
+  // Pairs of a phase: the pool's mean, and what its column has room for.
+  double MeanIn(const PhaseRows& phase) const {
+    return static_cast<double>(phase.total) / std::max(members_, 1);
+  }
+  double WidestIn(const PhaseRows& phase) const {
+    return std::max(static_cast<double>(phase.largest), MeanIn(phase) * (1.0 + tolerance_));
+  }
+
   void Open(absl::string_view title) {
     const double width = kLeft + kPlotWidth + kRight;
     const double height = kTop + plot_height_ + kBottom;
@@ -180,10 +189,7 @@ class Painter {
         x += scale_ * static_cast<double>(segment.pairs);
       }
     }
-    int32_t members = 0;
-    for (int32_t rank = 0; rank < topology_.ranks(); ++rank) members += topology_.weight(rank) > 0;
-    const double mean =
-        scale_ * static_cast<double>(phase.total) / static_cast<double>(std::max(members, 1));
+    const double mean = scale_ * MeanIn(phase);
     Line(left + mean, kTop - 4.0, kTop + plot_height_ + 4.0, "none");
     Line(left + mean * (1.0 + tolerance_), kTop - 4.0, kTop + plot_height_ + 4.0, "3 2");
     if (phases_.size() > 1) Text(left, kTop + plot_height_ + 20.0, "start", phase.name);
@@ -203,12 +209,12 @@ class Painter {
   }
 
   const Plan& plan_;
-  const Topology& topology_;
   const double tolerance_;
   const std::vector<PhaseRows> phases_;
   const double row_height_;
   const double plot_height_;
-  double scale_ = 0.0;  // Of a pair.
+  int32_t members_ = 0;  // Of the pool.
+  double scale_ = 0.0;   // Of a pair.
   std::string svg_;
 };
 

@@ -41,8 +41,9 @@ JobSpec WithLayout(JobSpec spec, const Layout& layout) {
 }
 
 std::vector<double> Losses(const JobSpec& spec, const Corpus& corpus,
-                           const ServiceMaker& services = AttentionServers()) {
-  TrainingGroup group(spec, corpus, services);
+                           const ServiceMaker& services = AttentionServers(),
+                           PlannerKind planner = PlannerKind::kArrival) {
+  TrainingGroup group(spec, corpus, services, planner);
   auto losses = group.TrainUntil(kSteps);
   EXPECT_TRUE(losses.ok()) << losses.status();
   if (losses.ok() && spec.workers > 1) {
@@ -125,6 +126,29 @@ TEST(Parity, WithoutPingPong) {
   spec.training.ping_pong = false;
   ExpectSame(expected, Losses(spec, corpus), "one worker");
   ExpectSame(expected, Losses(WithLayout(spec, kLayouts[1]), corpus), "two dedicated servers");
+}
+
+// Where documents lie, how they are cut and who computes them changes nothing but the order of
+// sums.
+TEST(Parity, EveryPlanner) {
+  JobSpec spec = ParityJob();
+  spec.batch.max_document_tokens = 128;
+  spec.batch.chunks = 4;
+  spec.workers = 4;
+  spec.attention.in_place = true;
+  const Corpus corpus{{128, 100, 3, 25, 77, 51}};
+  const std::vector<double> expected = Losses(spec, corpus);
+  for (const PlannerKind planner :
+       {PlannerKind::kLocal, PlannerKind::kGreedy, PlannerKind::kVariableLength,
+        PlannerKind::kContextParallel, PlannerKind::kRing, PlannerKind::kHybrid}) {
+    // Servers of their own change nothing where tasks stay at home.
+    for (const AttentionSpec& attention : {AttentionSpec{0, true}, AttentionSpec{1, false}}) {
+      spec.attention = attention;
+      spec.training.ping_pong = attention.in_place;
+      ExpectSame(expected, Losses(spec, corpus, AttentionServers(), planner),
+                 std::string(PlannerName(planner)) + (attention.in_place ? "" : ", dedicated"));
+    }
+  }
 }
 
 TEST(Parity, ValidationLeavesTheTrainingAlone) {

@@ -7,7 +7,6 @@
 #include "scheduler/batch_sampler.h"
 #include "scheduler/check_plan.h"
 #include "scheduler/packing.h"
-#include "scheduler/planner.h"
 
 namespace rally::testing {
 
@@ -49,7 +48,7 @@ ReadTokens Corpus::Reader() const {
 }
 
 std::shared_ptr<Plan> MakePlan(const JobSpec& spec, const Corpus& corpus, int64_t step,
-                               const DataPosition& position, PlanKind kind) {
+                               const DataPosition& position, PlanKind kind, PlannerKind planner) {
   std::vector<int64_t> sources(corpus.lengths.size());
   std::iota(sources.begin(), sources.end(), 0);
   BatchSampler sampler(corpus.lengths, sources, spec.batch, spec.data.seed, spec.data.shuffle);
@@ -62,7 +61,7 @@ std::shared_ptr<Plan> MakePlan(const JobSpec& spec, const Corpus& corpus, int64_
   input.topology = spec.topology();
   input.model = spec.model;
   input.ping_pong = spec.training.ping_pong;
-  auto planned = MakePlanner(PlannerKind::kArrival, options)->MakePlan(input);
+  auto planned = MakePlanner(planner, options)->MakePlan(input);
   RALLY_CHECK(planned.ok(), planned.status().ToString());
   Plan* const plan = &planned->plan;
   plan->round = step - 1;

@@ -8,6 +8,7 @@
 
 #include "scheduler/job_spec.h"
 #include "scheduler/plan.h"
+#include "scheduler/planner.h"
 #include "workers/model/token_rows.h"
 
 namespace rally::testing {
@@ -27,7 +28,8 @@ struct Corpus {
 
 // The plan of step `step` of `spec` over `corpus`: step 1 begins at `position`.
 std::shared_ptr<Plan> MakePlan(const JobSpec& spec, const Corpus& corpus, int64_t step,
-                               const DataPosition& position, PlanKind kind = PlanKind::kTrain);
+                               const DataPosition& position, PlanKind kind = PlanKind::kTrain,
+                               PlannerKind planner = PlannerKind::kArrival);
 
 }  // namespace rally::testing
 

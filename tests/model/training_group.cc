@@ -47,9 +47,10 @@ ServiceMaker AttentionServers() {
 }
 
 TrainingGroup::TrainingGroup(const JobSpec& spec, const Corpus& corpus,
-                             const ServiceMaker& make_service)
+                             const ServiceMaker& make_service, PlannerKind planner)
     : spec_(spec),
       corpus_(corpus),
+      planner_(planner),
       transports_(MakeInProcessTransports(spec.topology().ranks())),
       collectives_(spec.workers),
       trainers_(spec.workers) {
@@ -84,6 +85,12 @@ TrainingGroup::TrainingGroup(const JobSpec& spec, const Corpus& corpus,
 
 TrainingGroup::~TrainingGroup() = default;
 
+std::shared_ptr<Plan> TrainingGroup::NextPlan(const DataPosition& data, PlanKind kind) {
+  auto plan = MakePlan(spec_, corpus_, trainers_[0]->position().step + 1, data, kind, planner_);
+  plan->round = rounds_++;
+  return plan;
+}
+
 absl::StatusOr<double> TrainingGroup::RunRound(std::shared_ptr<const Plan> plan) {
   const int32_t ranks = spec_.topology().ranks();
   std::vector<absl::Status> status(ranks);
@@ -117,10 +124,8 @@ absl::StatusOr<double> TrainingGroup::RunRound(std::shared_ptr<const Plan> plan)
 absl::StatusOr<std::vector<double>> TrainingGroup::TrainUntil(int64_t step) {
   std::vector<double> losses;
   while (trainers_[0]->position().step < step) {
-    const TrainingPosition position = trainers_[0]->position();
-    auto plan = MakePlan(spec_, corpus_, position.step + 1, position.data);
-    plan->round = rounds_++;
-    RALLY_ASSIGN_OR_RETURN(const double loss, RunRound(plan));
+    const DataPosition data = trainers_[0]->position().data;
+    RALLY_ASSIGN_OR_RETURN(const double loss, RunRound(NextPlan(data, PlanKind::kTrain)));
     losses.push_back(loss);
     for (const auto& trainer : trainers_) RALLY_RETURN_IF_ERROR(trainer->Commit());
   }
@@ -128,10 +133,7 @@ absl::StatusOr<std::vector<double>> TrainingGroup::TrainUntil(int64_t step) {
 }
 
 absl::StatusOr<double> TrainingGroup::Validate() {
-  const TrainingPosition position = trainers_[0]->position();
-  auto plan = MakePlan(spec_, corpus_, position.step + 1, DataPosition{}, PlanKind::kValidate);
-  plan->round = rounds_++;
-  return RunRound(plan);
+  return RunRound(NextPlan({}, PlanKind::kValidate));
 }
 
 }  // namespace rally::testing

@@ -38,7 +38,8 @@ ServiceMaker AttentionServers();
 
 class TrainingGroup {
  public:
-  TrainingGroup(const JobSpec& spec, const Corpus& corpus, const ServiceMaker& make_service);
+  TrainingGroup(const JobSpec& spec, const Corpus& corpus, const ServiceMaker& make_service,
+                PlannerKind planner = PlannerKind::kArrival);
   ~TrainingGroup();
 
   // Runs rounds and commits them, from where the trainers stand, until `step`. Losses in order; all
@@ -49,10 +50,12 @@ class TrainingGroup {
   Trainer& trainer(int32_t rank) { return *trainers_[rank]; }
 
  private:
+  std::shared_ptr<Plan> NextPlan(const DataPosition& data, PlanKind kind);
   absl::StatusOr<double> RunRound(std::shared_ptr<const Plan> plan);
 
   const JobSpec spec_;
   const Corpus corpus_;
+  const PlannerKind planner_;
   std::vector<std::unique_ptr<Transport>> transports_;
   std::vector<std::unique_ptr<BufferPool>> pools_;
   std::vector<RankService> services_;

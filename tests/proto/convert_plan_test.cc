@@ -26,7 +26,9 @@ Plan SmallPlan() {
   micro_batch.chunks[1].nano_batches[1] = {{0, 10, 20}};
   micro_batch.tasks[0] = {{0, 0, 10, 0, 10, 0}, {1, 0, 5, 0, 5, 2}};
   micro_batch.tasks[1] = {{0, 10, 20, 0, 20, 1}};
+  micro_batch.passes = Passes::kForward;
   plan.next_position = {1, 2, 3};
+  plan.stages = 2;
   return plan;
 }
 
@@ -36,6 +38,14 @@ TEST(ConvertPlanTest, SurvivesTheRoundTrip) {
   EXPECT_EQ(*plan, SmallPlan());
 }
 
+TEST(ConvertPlanTest, TakesAbsentStagesForOne) {
+  v1::Plan message = ToProto(SmallPlan());
+  message.clear_stages();
+  const absl::StatusOr<Plan> plan = FromProto(message);
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  EXPECT_EQ(plan->stages, 1);
+}
+
 TEST(ConvertPlanTest, RefusesWhatIsOutOfRange) {
   const struct {
     std::string message;
@@ -43,6 +53,10 @@ TEST(ConvertPlanTest, RefusesWhatIsOutOfRange) {
   } cases[] = {
       {"plan.workers: 0", [](v1::Plan* p) { p->set_workers(0); }},
       {"plan.kind: 7", [](v1::Plan* p) { p->set_kind(static_cast<v1::PlanKind>(7)); }},
+      {"plan.stages: 0", [](v1::Plan* p) { p->set_stages(0); }},
+      {"plan.stages: 2 is not a divisor of 3", [](v1::Plan* p) { p->set_workers(3); }},
+      {"plan.micro_batches.passes: 3",
+       [](v1::Plan* p) { p->mutable_micro_batches(0)->set_passes(static_cast<v1::Passes>(3)); }},
       {"plan.round: -1", [](v1::Plan* p) { p->set_round(-1); }},
       {"plan.documents.source.size", [](v1::Plan* p) { p->mutable_documents()->add_source(1); }},
       {"plan.documents.targets: 30",

@@ -50,6 +50,10 @@ void Fill(Random* random, RandomInput* made) {
   input.model.mask.window = Between(0, 1, random) == 1 ? Between(1, 2 * chunk_tokens, random) : 0;
 }
 
+bool BalancesWork(PlannerKind kind) {
+  return kind == PlannerKind::kVariableLength || kind == PlannerKind::kHybrid;
+}
+
 class BaselinePlannerTest : public testing::TestWithParam<PlannerKind> {};
 
 TEST_P(BaselinePlannerTest, EveryPlanIsExactAndTheSameEveryTime) {
@@ -64,10 +68,17 @@ TEST_P(BaselinePlannerTest, EveryPlanIsExactAndTheSameEveryTime) {
                  << ", window " << input.model.mask.window << ", ping-pong " << input.ping_pong);
     PlannerOptions options;
     options.tolerance = 0.02;
+    options.chunk_token_limit = std::vector<double>{1.0, 1.2, 2.0, 3.0}[round % 4];
     const auto planned = MakePlanner(GetParam(), options)->MakePlan(input);
     ASSERT_TRUE(planned.ok()) << planned.status();
     const absl::Status check = CheckPlan(planned->plan, input.model.mask);
     ASSERT_TRUE(check.ok()) << check;
+    const double limit = BalancesWork(GetParam()) ? options.chunk_token_limit : 1.0;
+    for (const MicroBatch& micro_batch : planned->plan.micro_batches) {
+      for (const Chunk& chunk : micro_batch.chunks) {
+        EXPECT_LE(TokenCount(chunk), limit * static_cast<double>(input.shape.chunk_tokens));
+      }
+    }
     EXPECT_EQ(planned->plan.ranks(), input.topology.ranks());
     EXPECT_EQ(planned->plan.next_position, made.batch.next_position);
     const auto again = MakePlanner(GetParam(), options)->MakePlan(input);
@@ -78,7 +89,8 @@ TEST_P(BaselinePlannerTest, EveryPlanIsExactAndTheSameEveryTime) {
 
 INSTANTIATE_TEST_SUITE_P(Kinds, BaselinePlannerTest,
                          testing::Values(PlannerKind::kGreedy, PlannerKind::kContextParallel,
-                                         PlannerKind::kRing),
+                                         PlannerKind::kRing, PlannerKind::kVariableLength,
+                                         PlannerKind::kHybrid),
                          [](const testing::TestParamInfo<PlannerKind>& info) {
                            return std::string(PlannerName(info.param));
                          });

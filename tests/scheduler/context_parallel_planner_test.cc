@@ -86,6 +86,16 @@ TEST(ContextParallelPlannerTest, RefusesGroupsThatDoNotFit) {
   }
 }
 
+TEST(ContextParallelPlannerTest, RefusesAGroupLargerThanItsChunks) {
+  const GlobalBatch batch = BatchOf({{24, 1}});
+  PlanInput input;
+  input.batch = &batch;
+  input.shape = {12, 4, 24};
+  input.topology = {4, 0, false};
+  EXPECT_EQ(MakePlanner(PlannerKind::kContextParallel, {})->MakePlan(input).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
 TEST(RingPlannerTest, TakesTheKeysOfOneOwnerAtATime) {
   const GlobalBatch batch = BatchOf({{1000, 600}});
   const Plan plan = PlanOf(PlannerKind::kRing, batch, {400, 4, 1600}, 4, 4);

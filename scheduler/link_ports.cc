@@ -1,0 +1,36 @@
+#include "scheduler/link_ports.h"
+
+#include <algorithm>
+#include <cstddef>
+
+namespace rally {
+
+LinkPorts::LinkPorts(const Topology* topology, const CostModel* costs)
+    : topology_(topology),
+      costs_(costs),
+      sending_until_(static_cast<size_t>(topology->ranks())),
+      receiving_until_(sending_until_.size()) {
+  constexpr double kLarge = 1e12;  // Bytes; beyond every measured size, where the time is a line.
+  for (int link = 0; link < kLinkClasses; ++link) {
+    const auto of_class = static_cast<LinkClass>(link);
+    seconds_per_byte_[static_cast<size_t>(link)] =
+        (costs->TransferSeconds(of_class, 2 * kLarge) - costs->TransferSeconds(of_class, kLarge)) /
+        kLarge;
+  }
+}
+
+double LinkPorts::Send(int32_t from, int32_t to, double bytes, double now) {
+  const LinkClass of_class = topology_->link(from, to);
+  const auto link = static_cast<size_t>(of_class);
+  bytes_[link] += bytes;
+  if (of_class == LinkClass::kSameProcess) return now;
+  const double occupied = bytes * seconds_per_byte_[link];
+  double& sending = sending_until_[from][link];
+  double& receiving = receiving_until_[to][link];
+  sending = std::max(sending, now) + occupied;
+  receiving = std::max(receiving, now) + occupied;
+  const double latency = costs_->TransferSeconds(of_class, bytes) - occupied;
+  return std::max(sending, receiving) + std::max(0.0, latency);
+}
+
+}  // namespace rally
