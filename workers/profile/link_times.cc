@@ -89,7 +89,7 @@ absl::StatusOr<double> TimeTogether(int fd, int rank, const TimingEffort& effort
       for (int j = 0; j < calls; ++j) RALLY_RETURN_IF_ERROR(call());
       samples.push_back(absl::ToDoubleSeconds(absl::Now() - begin) / calls);
     }
-    return LowerQuartile(std::move(samples));
+    return Median(std::move(samples));
   }
   for (int i = 0; i < 2; ++i) RALLY_RETURN_IF_ERROR(call());
   RALLY_ASSIGN_OR_RETURN(const std::string calls, SwapText(fd, ""));
