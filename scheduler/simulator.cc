@@ -149,20 +149,20 @@ void AddKeyValues(const PhaseTable& table, int32_t plan_ranks, StepForecast* for
   }
 }
 
-double ModelFlops(const SimulationInput& input) {
-  const ModelShape& model = input.model;
+}  // namespace
+
+double ForwardFlops(const ModelShape& model, absl::Span<const Document> documents) {
   double pairs = 0.0;
-  for (const Document& document : input.plan->documents) {
+  double tokens = 0.0;
+  for (const Document& document : documents) {
+    tokens += static_cast<double>(document.tokens);
     pairs += static_cast<double>(AllowedPairs(0, document.tokens, 0, document.tokens, model.mask));
   }
   const double weights = static_cast<double>(model.layers * LayerParameterCount(model) +
                                              model.hidden_size * model.vocabulary);
-  const double forward = 2.0 * weights * static_cast<double>(TokenCount(*input.plan)) +
-                         pairs * ForwardFlopsPerPair(model) * static_cast<double>(model.layers);
-  return input.plan->kind == PlanKind::kTrain ? 3.0 * forward : forward;
+  return 2.0 * weights * tokens +
+         pairs * ForwardFlopsPerPair(model) * static_cast<double>(model.layers);
 }
-
-}  // namespace
 
 absl::StatusOr<StepForecast> Simulate(const SimulationInput& input) {
   RALLY_RETURN_IF_ERROR(CheckPipeline(input));
@@ -184,12 +184,13 @@ absl::StatusOr<StepForecast> Simulate(const SimulationInput& input) {
   }
   AddKeyValues(tables[0], input.plan->ranks(), &forecast);
   const double seconds = forecast.step_seconds;
-  if (seconds > 0.0) {
-    forecast.tokens_per_second = static_cast<double>(TokenCount(*input.plan)) / seconds;
+  if (seconds <= 0.0) return forecast;
+  forecast.tokens_per_second = static_cast<double>(TokenCount(*input.plan)) / seconds;
+  const double times = input.plan->kind == PlanKind::kTrain ? 3.0 : 1.0;
+  forecast.model_flops = times * ForwardFlops(input.model, input.plan->documents);
+  if (input.peak_flops > 0.0) {
     const double devices = static_cast<double>(forecast.devices.size()) * input.tensor_parallel;
-    if (input.peak_flops > 0.0) {
-      forecast.flop_utilisation = ModelFlops(input) / (seconds * devices * input.peak_flops);
-    }
+    forecast.flop_utilisation = forecast.model_flops / (seconds * devices * input.peak_flops);
   }
   return forecast;
 }

@@ -22,6 +22,7 @@
 #include <vector>
 
 #include <absl/status/statusor.h>
+#include <absl/types/span.h>
 
 #include "scheduler/cost_model.h"
 #include "scheduler/model_shape.h"
@@ -59,6 +60,10 @@ struct SimulationInput {
 
 // Layers of a run that are always simulated one by one.
 inline constexpr int64_t kSimulatedLayers = 5;
+
+// FLOP of a forward pass over these documents: two for every weight of a matrix and token, and core
+// attention's for every allowed pair. Training takes three times as many.
+double ForwardFlops(const ModelShape& model, absl::Span<const Document> documents);
 
 // InvalidArgument when the parts do not fit each other, e.g. layers that the stages do not divide.
 absl::StatusOr<StepForecast> Simulate(const SimulationInput& input);

@@ -52,8 +52,9 @@ struct TimelineEvent {
 struct StepForecast {
   double step_seconds = 0.0;
   double tokens_per_second = 0.0;
-  // FLOP of the model (three times forward, allowed pairs only) over what the devices could do;
-  // 0 without a peak rate.
+  // FLOP of the model, three times forward, of allowed pairs only; and these over what the devices
+  // could do, 0 without a peak rate.
+  double model_flops = 0.0;
   double flop_utilisation = 0.0;
   std::array<double, kLinkClasses> link_bytes = {};  // Sent in the step, all devices, by LinkClass.
   std::vector<DeviceForecast> devices;               // [ranks]

@@ -1,12 +1,14 @@
-// The parser's commands as a CommandTree (completion.h).
+// CommandTree of the parser: what completion knows is what the parser accepts.
 //
-// Pure function, any thread.
+// A pure function; any thread.
 #ifndef RALLY_SERVICES_CLI_COMMAND_TREE_H_
 #define RALLY_SERVICES_CLI_COMMAND_TREE_H_
 
-#include <CLI/CLI.hpp>
-
 #include "services/cli/completion.h"
+
+namespace CLI {
+class App;
+}  // namespace CLI
 
 namespace rally {
 
