@@ -49,6 +49,10 @@ void AddPlanOptions(CLI::App* command, PlanOptions* options) {
                    "Plan this often and show the median time, default 3")
       ->check(CLI::Range(1, kMostRepeats))
       ->type_name("N");
+  command
+      ->add_option("--search", options->search,
+                   "Search on for this long, e.g. 100ms; default: a fixed number of attempts")
+      ->type_name("DURATION");
   command->add_option("--profile", options->profile_path, "Predict times by this device profile")
       ->type_name("FILE");
   command->add_option("--svg", options->svg_path, "Draw servers and their tasks, of the first case")

@@ -24,6 +24,7 @@ struct PlanOptions {
   double tolerance = 0;   // 0: the job's; 0.02 for a case.
   int32_t ranks_per_node = 0;
   int32_t repeats = 3;  // Plans made; the time shown is the median.
+  std::string search;   // Duration, e.g. "100ms"; empty: a fixed number of attempts.
   bool tasks = false;   // With --json: who holds and who computes what.
   std::string svg_path;
   std::string profile_path;

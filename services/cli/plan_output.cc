@@ -6,6 +6,7 @@
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
+#include <absl/time/time.h>
 
 #include "common/atomic_file.h"
 #include "common/status_macros.h"
@@ -17,6 +18,8 @@ namespace rally {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+constexpr absl::Duration kLongestSearch = absl::Hours(1);
 
 // The documents' places in the batch, by their index in the plan: planners may order them anew.
 std::vector<int64_t> PlacesInBatch(const Plan& plan, const GlobalBatch& batch) {
@@ -49,6 +52,18 @@ absl::StatusOr<PlannerKind> PlannerOf(const PlanOptions& options, PlannerKind ot
   absl::StatusOr<PlannerKind> kind = ParsePlannerName(options.planner);
   if (!kind.ok()) return Annotate(kind.status(), "--planner");
   return kind;
+}
+
+absl::StatusOr<PlanningEffort> EffortOf(const PlanOptions& options) {
+  PlanningEffort effort = {.repeats = options.repeats};
+  if (options.search.empty()) return effort;
+  if (absl::ParseDuration(options.search, &effort.search) && effort.search > absl::ZeroDuration() &&
+      effort.search <= kLongestSearch) {
+    return effort;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("--search: ", options.search, " is not a duration in (0s, ",
+                   absl::FormatDuration(kLongestSearch), "], e.g. 100ms"));
 }
 
 absl::StatusOr<std::unique_ptr<const CostModel>> ReadCosts(const PlanOptions& options) {
