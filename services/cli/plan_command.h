@@ -30,8 +30,8 @@ struct PlanOptions {
   std::string profile_path;
 };
 
-// The command's flags.
-void AddPlanOptions(CLI::App* command, PlanOptions* options);
+void AddPlanFlags(CLI::App* sub, PlanOptions* options);
+extern const char kPlanExamples[];
 
 absl::Status PlanCommand(const CommandContext& context, const GlobalOptions& globals,
                          const PlanOptions& options);
