@@ -1,6 +1,8 @@
 #include "services/cli/plan_output.h"
 
+#include <deque>
 #include <map>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -9,6 +11,7 @@
 #include <absl/time/time.h>
 
 #include "common/atomic_file.h"
+#include "common/check.h"
 #include "common/status_macros.h"
 #include "scheduler/simulator.h"
 #include "services/planning/plan_picture.h"
@@ -23,16 +26,21 @@ constexpr absl::Duration kLongestSearch = absl::Hours(1);
 
 // The documents' places in the batch, by their index in the plan: planners may order them anew.
 std::vector<int64_t> PlacesInBatch(const Plan& plan, const GlobalBatch& batch) {
-  std::map<std::pair<int64_t, int64_t>, int64_t> place_of;
+  // A small dataset can be in a batch twice; equal pieces are taken in order.
+  std::map<std::tuple<int64_t, int64_t, int64_t>, std::deque<int64_t>> places_of;
   int64_t next = 0;
   for (const std::vector<Document>& group : batch.groups) {
     for (const Document& document : group) {
-      place_of[{document.source, document.source_begin}] = next++;
+      places_of[{document.source, document.source_begin, document.tokens}].push_back(next++);
     }
   }
   std::vector<int64_t> places;
   for (const Document& document : plan.documents) {
-    places.push_back(place_of[{document.source, document.source_begin}]);
+    std::deque<int64_t>& equal =
+        places_of[{document.source, document.source_begin, document.tokens}];
+    RALLY_CHECK(!equal.empty(), "a plan holds the documents of its batch");
+    places.push_back(equal.front());
+    equal.pop_front();
   }
   return places;
 }
