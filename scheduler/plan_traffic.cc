@@ -9,18 +9,6 @@ namespace {
 
 constexpr double kFloat32Bytes = 4.0;
 
-// Bytes of one row.
-struct RowWidths {
-  RowWidths(const ModelShape& model, int64_t element_bytes)
-      : query(static_cast<double>(element_bytes * QueryRowElements(model))),
-        keys(static_cast<double>(element_bytes * KeyValueRowElements(model))),
-        lse(kFloat32Bytes * static_cast<double>(model.heads)) {}
-
-  const double query;  // As wide as an output row and their gradients.
-  const double keys;   // A key and a value row.
-  const double lse;    // Of every head; delta's too.
-};
-
 void AddPhase(const PhaseRoutes& phase, const Topology& topology, PlanTraffic* traffic) {
   for (const Route& route : phase.routes) {
     if (route.home == route.server) continue;
@@ -57,27 +45,15 @@ PlanTraffic CountTraffic(const Plan& plan, const Topology& topology) {
   return traffic;
 }
 
-double RequestBytes(const RemoteRows& rows, Direction direction, const ModelShape& model,
-                    int64_t element_bytes) {
-  const RowWidths widths(model, element_bytes);
-  const double per_query =
-      direction == Direction::kForward ? widths.query : 2.0 * widths.query + 2.0 * widths.lse;
-  return per_query * static_cast<double>(rows.queries) +
-         widths.keys * static_cast<double>(rows.keys);
-}
-
-double ReplyBytes(const RemoteRows& rows, Direction direction, const ModelShape& model,
-                  int64_t element_bytes) {
-  const RowWidths widths(model, element_bytes);
-  const auto queries = static_cast<double>(rows.queries);
-  if (direction == Direction::kForward) return (widths.query + widths.lse) * queries;
-  return widths.query * queries + widths.keys * static_cast<double>(rows.keys);
-}
-
 double LayerBytes(const RemoteRows& rows, Direction direction, const ModelShape& model,
                   int64_t element_bytes) {
-  return RequestBytes(rows, direction, model, element_bytes) +
-         ReplyBytes(rows, direction, model, element_bytes);
+  const bool forward = direction == Direction::kForward;
+  const auto query = static_cast<double>(element_bytes * QueryRowElements(model));
+  const auto key = static_cast<double>(element_bytes * KeyValueRowElements(model));
+  const double lse = kFloat32Bytes * static_cast<double>(model.heads);
+  const double per_query = forward ? 2.0 * query + lse : 3.0 * query + 2.0 * lse;
+  const double per_key = forward ? key : 2.0 * key;
+  return static_cast<double>(rows.queries) * per_query + static_cast<double>(rows.keys) * per_key;
 }
 
 BytesByLink LayerBytes(const RowsByLink& rows, Direction direction, const ModelShape& model,

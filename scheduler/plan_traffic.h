@@ -41,18 +41,10 @@ struct PlanTraffic {
 // Of the whole plan: all micro-batches and nano-batches.
 PlanTraffic CountTraffic(const Plan& plan, const Topology& topology);
 
-// Bytes that go to a server with these rows, and those that come back. `element_bytes` is the size
-// of one element of a row; LSE and delta are float32 always.
-//   forward   request  a query row: q; a key row: k and v
-//             reply    a query row: output, LSE of each head
-//   backward  request  a query row: q, dO, LSE and delta of each head; a key row: k and v
-//             reply    a query row: dQ; a key row: dK and dV
-double RequestBytes(const RemoteRows& rows, Direction direction, const ModelShape& model,
-                    int64_t element_bytes);
-double ReplyBytes(const RemoteRows& rows, Direction direction, const ModelShape& model,
-                  int64_t element_bytes);
-
-// Both ways together.
+// Bytes of rows with their answers, both ways together. `element_bytes` is the size of one element
+// of a row; LSE and delta are float32 always.
+//   forward   a query row: q out, output back, an LSE per head; a key row: k and v out
+//   backward  a query row: q and dO out, dQ back, LSE and delta; a key row: k and v, dK and dV
 double LayerBytes(const RemoteRows& rows, Direction direction, const ModelShape& model,
                   int64_t element_bytes);
 BytesByLink LayerBytes(const RowsByLink& rows, Direction direction, const ModelShape& model,

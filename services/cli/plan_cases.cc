@@ -34,6 +34,7 @@ struct PlannedCase {
   double bytes_per_token = 0.0;  // Of one layer's forward pass, between ranks.
   double floor_bytes_per_token = 0.0;
   std::optional<double> over_published;  // Bytes over the published planner's.
+  std::optional<StepForecast> forecast;  // With a profile.
 };
 
 absl::StatusOr<std::vector<PlannerCase>> Choose(std::vector<PlannerCase> cases,
@@ -50,10 +51,11 @@ absl::StatusOr<std::vector<PlannerCase>> Choose(std::vector<PlannerCase> cases,
 }
 
 absl::StatusOr<PlannedCase> PlanCase(const PlannerCase& one, PlannerKind kind, double tolerance,
-                                     const PlanInput& input, int32_t repeats) {
+                                     const PlanInput& input, const PlanningEffort& effort) {
   PlannedCase planned;
-  RALLY_ASSIGN_OR_RETURN(
-      planned.run, RunPlanner(kind, {.tolerance = tolerance}, input, repeats, *Clock::Real()));
+  RALLY_ASSIGN_OR_RETURN(planned.run,
+                         RunPlanner(kind, {.tolerance = tolerance}, input, effort, *Clock::Real()));
+  RALLY_ASSIGN_OR_RETURN(planned.forecast, Forecast(planned.run, input));
   const std::vector<Document>& documents = one.batch.groups[0];
   const std::vector<RankPart>& ranks = planned.run.summary.ranks;
   const double pairs = std::accumulate(
@@ -78,8 +80,8 @@ Json OrNull(const std::optional<T>& value) {
   return value.has_value() ? Json(*value) : Json(nullptr);
 }
 
-Json CaseJson(const PlannerCase& one, const PlannedCase& planned, const PlanInput& input,
-              PlannerKind kind, const PlanOptions& options) {
+Json CaseJson(const PlannerCase& one, const PlannedCase& planned, PlannerKind kind,
+              const PlanOptions& options) {
   const PlanSummary& summary = planned.run.summary;
   Json json = {{"name", one.name},
                {"planner", PlannerName(kind)},
@@ -95,7 +97,7 @@ Json CaseJson(const PlannerCase& one, const PlannedCase& planned, const PlanInpu
                {"plan_seconds", planned.run.plan_seconds},
                {"tasks", summary.tasks},
                {"smallest_query_shard", OrNull(summary.smallest_query_shard)}};
-  if (input.costs != nullptr) json["layer_seconds"] = PredictionJson(planned.run, input);
+  if (planned.forecast.has_value()) json["forecast"] = ForecastJson(*planned.forecast);
   if (options.tasks) SetHomesAndTasks(planned.run.planned.plan, one.batch, /*phases=*/false, &json);
   return json;
 }
@@ -121,7 +123,10 @@ class CaseTable {
                             one.name, summary.imbalance_without_plan, summary.imbalance,
                             planned.bytes_per_token, planned.floor_bytes_per_token, published,
                             summary.tasks, 1e3 * planned.run.plan_seconds);
-    if (planned.over_published.has_value() && *planned.over_published > 0.0) {
+    if (planned.forecast.has_value()) {
+      out_ << absl::StrFormat("%-*s  %s", width_, "", ForecastText(*planned.forecast));
+    }
+    if (planned.over_published.has_value()) {
       log_ratios_ += std::log(*planned.over_published);
       ++ratios_;
     }
@@ -149,6 +154,7 @@ class CaseTable {
 absl::Status PlanCases(const CommandContext& context, const GlobalOptions& globals,
                        const PlanOptions& options) {
   RALLY_ASSIGN_OR_RETURN(const PlannerKind kind, PlannerOf(options, PlannerKind::kRally));
+  RALLY_ASSIGN_OR_RETURN(const PlanningEffort effort, EffortOf(options));
   RALLY_ASSIGN_OR_RETURN(const std::unique_ptr<const CostModel> costs, ReadCosts(options));
   RALLY_ASSIGN_OR_RETURN(std::vector<PlannerCase> all, ReadPlannerCases(options.case_path));
   RALLY_ASSIGN_OR_RETURN(const std::vector<PlannerCase> cases, Choose(std::move(all), options));
@@ -161,15 +167,14 @@ absl::Status PlanCases(const CommandContext& context, const GlobalOptions& globa
     PlanInput input = one.Input();
     input.topology.ranks_per_node = options.ranks_per_node;
     input.costs = costs.get();
-    absl::StatusOr<PlannedCase> planned = PlanCase(one, kind, tolerance, input, options.repeats);
+    absl::StatusOr<PlannedCase> planned = PlanCase(one, kind, tolerance, input, effort);
     if (!planned.ok()) {
       return Annotate(planned.status(), absl::StrCat(options.case_path, ": case ", one.name));
     }
     if (table.has_value()) {
       table->Add(one, *planned);
-      context.console->out() << PredictionText(planned->run, input);
     } else {
-      json.push_back(CaseJson(one, *planned, input, kind, options));
+      json.push_back(CaseJson(one, *planned, kind, options));
     }
     if (!options.svg_path.empty() && &one == &cases.front()) {
       RALLY_RETURN_IF_ERROR(WritePicture(options.svg_path, planned->run, input, tolerance,

@@ -1,6 +1,7 @@
 #include "services/cli/plan_job.h"
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -35,8 +36,13 @@ absl::StatusOr<std::shared_ptr<const JobSpec>> ReadSpec(const PlanOptions& optio
 // A planned job, with what its figures need.
 class JobPlan {
  public:
-  JobPlan(const PlanOptions& options, const JobSpec& spec, const PlanInput& input, PlanningRun run)
-      : options_(options), spec_(spec), input_(input), run_(std::move(run)) {}
+  JobPlan(const PlanOptions& options, const JobSpec& spec, const PlanInput& input, PlanningRun run,
+          std::optional<StepForecast> forecast)
+      : options_(options),
+        spec_(spec),
+        input_(input),
+        run_(std::move(run)),
+        forecast_(std::move(forecast)) {}
 
   Json ToJson() const {
     const PlanSummary& summary = run_.summary;
@@ -57,7 +63,7 @@ class JobPlan {
                  {"smallest_query_shard", summary.smallest_query_shard.has_value()
                                               ? Json(*summary.smallest_query_shard)
                                               : Json(nullptr)},
-                 {"layer_seconds", PredictionJson(run_, input_)},
+                 {"forecast", forecast_.has_value() ? ForecastJson(*forecast_) : Json(nullptr)},
                  {"ranks", RanksJson()}};
     if (options_.tasks) SetHomesAndTasks(plan(), *input_.batch, /*phases=*/true, &json);
     return json;
@@ -80,7 +86,8 @@ class JobPlan {
     absl::StrAppend(&text, "\n", TrafficText("forward", Direction::kForward),
                     TrafficText("backward", Direction::kBackward));
     absl::StrAppendFormat(&text, "  plan time  %.2f ms\n", 1e3 * run_.plan_seconds);
-    absl::StrAppend(&text, PredictionText(run_, input_), "\n", RankTable());
+    if (forecast_.has_value()) absl::StrAppend(&text, "  forecast   ", ForecastText(*forecast_));
+    absl::StrAppend(&text, "\n", RankTable());
     return text;
   }
 
@@ -163,12 +170,14 @@ class JobPlan {
   const JobSpec& spec_;
   const PlanInput& input_;
   const PlanningRun run_;
+  const std::optional<StepForecast> forecast_;  // With a profile.
 };
 
 }  // namespace
 
 absl::Status PlanJob(const CommandContext& context, const GlobalOptions& globals,
                      const PlanOptions& options) {
+  RALLY_ASSIGN_OR_RETURN(const PlanningEffort effort, EffortOf(options));
   RALLY_ASSIGN_OR_RETURN(const std::unique_ptr<const CostModel> costs, ReadCosts(options));
   RALLY_ASSIGN_OR_RETURN(const std::shared_ptr<const JobSpec> spec, ReadSpec(options));
   RALLY_ASSIGN_OR_RETURN(const std::unique_ptr<JobBatches> batches, JobBatches::Open(spec));
@@ -179,13 +188,14 @@ absl::Status PlanJob(const CommandContext& context, const GlobalOptions& globals
   input.costs = costs.get();
   const double tolerance = spec->attention.tolerance;
   RALLY_ASSIGN_OR_RETURN(PlanningRun run, RunPlanner(spec->planner(), {.tolerance = tolerance},
-                                                     input, options.repeats, *Clock::Real()));
+                                                     input, effort, *Clock::Real()));
   if (!options.svg_path.empty()) {
     RALLY_RETURN_IF_ERROR(WritePicture(
         options.svg_path, run, input, tolerance,
         absl::StrCat(options.job_path, ", step 1, planner ", PlannerName(spec->planner()))));
   }
-  const JobPlan job(options, *spec, input, std::move(run));
+  RALLY_ASSIGN_OR_RETURN(std::optional<StepForecast> forecast, Forecast(run, input));
+  const JobPlan job(options, *spec, input, std::move(run), std::move(forecast));
   context.console->out() << (globals.json ? absl::StrCat(job.ToJson().dump(), "\n") : job.ToText());
   return absl::OkStatus();
 }

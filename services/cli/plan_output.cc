@@ -1,15 +1,19 @@
 #include "services/cli/plan_output.h"
 
+#include <deque>
 #include <map>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
+#include <absl/time/time.h>
 
 #include "common/atomic_file.h"
+#include "common/check.h"
 #include "common/status_macros.h"
-#include "scheduler/layer_time.h"
+#include "scheduler/simulator.h"
 #include "services/planning/plan_picture.h"
 #include "services/profile/profile_file.h"
 
@@ -18,34 +22,25 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json TimeJson(const LayerTime& time) {
-  return {{"linear", time.linear},
-          {"attention", time.attention},
-          {"transfer", time.transfer},
-          {"total", time.total}};
-}
-
-std::string TimeText(const LayerTime& time) {
-  return absl::StrFormat("%.3f ms (linear %.3f, attention %.3f, transfer %.3f)", 1e3 * time.total,
-                         1e3 * time.linear, 1e3 * time.attention, 1e3 * time.transfer);
-}
-
-LayerTime Predict(const PlanningRun& run, const PlanInput& input, Direction direction) {
-  return PredictLayer(run.planned.plan, input.topology, input.model, *input.costs, direction);
-}
+constexpr absl::Duration kLongestSearch = absl::Hours(1);
 
 // The documents' places in the batch, by their index in the plan: planners may order them anew.
 std::vector<int64_t> PlacesInBatch(const Plan& plan, const GlobalBatch& batch) {
-  std::map<std::pair<int64_t, int64_t>, int64_t> place_of;
+  // A small dataset can be in a batch twice; equal pieces are taken in order.
+  std::map<std::tuple<int64_t, int64_t, int64_t>, std::deque<int64_t>> places_of;
   int64_t next = 0;
   for (const std::vector<Document>& group : batch.groups) {
     for (const Document& document : group) {
-      place_of[{document.source, document.source_begin}] = next++;
+      places_of[{document.source, document.source_begin, document.tokens}].push_back(next++);
     }
   }
   std::vector<int64_t> places;
   for (const Document& document : plan.documents) {
-    places.push_back(place_of[{document.source, document.source_begin}]);
+    std::deque<int64_t>& equal =
+        places_of[{document.source, document.source_begin, document.tokens}];
+    RALLY_CHECK(!equal.empty(), "a plan holds the documents of its batch");
+    places.push_back(equal.front());
+    equal.pop_front();
   }
   return places;
 }
@@ -65,6 +60,18 @@ absl::StatusOr<PlannerKind> PlannerOf(const PlanOptions& options, PlannerKind ot
   absl::StatusOr<PlannerKind> kind = ParsePlannerName(options.planner);
   if (!kind.ok()) return Annotate(kind.status(), "--planner");
   return kind;
+}
+
+absl::StatusOr<PlanningEffort> EffortOf(const PlanOptions& options) {
+  PlanningEffort effort = {.repeats = options.repeats};
+  if (options.search.empty()) return effort;
+  if (absl::ParseDuration(options.search, &effort.search) && effort.search > absl::ZeroDuration() &&
+      effort.search <= kLongestSearch) {
+    return effort;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("--search: ", options.search, " is not a duration in (0s, ",
+                   absl::FormatDuration(kLongestSearch), "], e.g. 100ms"));
 }
 
 absl::StatusOr<std::unique_ptr<const CostModel>> ReadCosts(const PlanOptions& options) {
@@ -101,17 +108,39 @@ void SetHomesAndTasks(const Plan& plan, const GlobalBatch& batch, bool phases, J
   (*json)["tasks"] = std::move(tasks);
 }
 
-Json PredictionJson(const PlanningRun& run, const PlanInput& input) {
-  if (input.costs == nullptr) return nullptr;
-  return {{"forward", TimeJson(Predict(run, input, Direction::kForward))},
-          {"backward", TimeJson(Predict(run, input, Direction::kBackward))}};
+absl::StatusOr<std::optional<StepForecast>> Forecast(const PlanningRun& run,
+                                                     const PlanInput& input) {
+  if (input.costs == nullptr) return std::nullopt;
+  SimulationInput simulation;
+  simulation.plan = &run.planned.plan;
+  simulation.topology = input.topology;
+  simulation.model = input.model;
+  simulation.costs = input.costs;
+  RALLY_ASSIGN_OR_RETURN(StepForecast forecast, Simulate(simulation));
+  return forecast;
 }
 
-std::string PredictionText(const PlanningRun& run, const PlanInput& input) {
-  if (input.costs == nullptr) return "";
-  return absl::StrCat("a layer takes forward ", TimeText(Predict(run, input, Direction::kForward)),
-                      "\n", "             backward ",
-                      TimeText(Predict(run, input, Direction::kBackward)), "\n");
+Json ForecastJson(const StepForecast& forecast) {
+  Json shares = Json::object();
+  for (int i = 0; i < kActivities; ++i) {
+    const auto activity = static_cast<Activity>(i);
+    shares[std::string(ActivityName(activity))] = forecast.Share(activity);
+  }
+  return {{"step_seconds", forecast.step_seconds},
+          {"tokens_per_second", forecast.tokens_per_second},
+          {"shares", shares}};
+}
+
+std::string ForecastText(const StepForecast& forecast) {
+  std::string text = absl::StrFormat("a step takes %.4g s, %.0f tokens/s:", forecast.step_seconds,
+                                     forecast.tokens_per_second);
+  for (int i = 0; i < kActivities; ++i) {
+    const auto activity = static_cast<Activity>(i);
+    const double share = forecast.Share(activity);
+    if (share < 0.0005) continue;
+    absl::StrAppendFormat(&text, "  %s %.1f %%", ActivityName(activity), 100.0 * share);
+  }
+  return absl::StrCat(text, "\n");
 }
 
 absl::Status WritePicture(const std::string& path, const PlanningRun& run, const PlanInput& input,

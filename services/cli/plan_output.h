@@ -5,6 +5,7 @@
 #define RALLY_SERVICES_CLI_PLAN_OUTPUT_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <absl/status/status.h>
@@ -13,6 +14,7 @@
 #include <nlohmann/json.hpp>
 
 #include "scheduler/cost_model.h"
+#include "scheduler/step_forecast.h"
 #include "services/cli/plan_command.h"
 #include "services/planning/planning_run.h"
 
@@ -20,6 +22,9 @@ namespace rally {
 
 // The planner that the flags ask for, else `otherwise`. InvalidArgument names the flag.
 absl::StatusOr<PlannerKind> PlannerOf(const PlanOptions& options, PlannerKind otherwise);
+
+// InvalidArgument names the flag.
+absl::StatusOr<PlanningEffort> EffortOf(const PlanOptions& options);
 
 // The profile of --profile, null without.
 absl::StatusOr<std::unique_ptr<const CostModel>> ReadCosts(const PlanOptions& options);
@@ -30,10 +35,12 @@ absl::StatusOr<std::unique_ptr<const CostModel>> ReadCosts(const PlanOptions& op
 void SetHomesAndTasks(const Plan& plan, const GlobalBatch& batch, bool phases,
                       nlohmann::ordered_json* json);
 
-// Seconds of one layer: {"forward": {...}, "backward": {...}}; null without costs.
-nlohmann::ordered_json PredictionJson(const PlanningRun& run, const PlanInput& input);
-// The same as two lines of text; empty without costs.
-std::string PredictionText(const PlanningRun& run, const PlanInput& input);
+// The simulator's word on a training step of the plan; none without costs.
+absl::StatusOr<std::optional<StepForecast>> Forecast(const PlanningRun& run,
+                                                     const PlanInput& input);
+nlohmann::ordered_json ForecastJson(const StepForecast& forecast);
+// A line: the step's time and what the ranks do with it.
+std::string ForecastText(const StepForecast& forecast);
 
 absl::Status WritePicture(const std::string& path, const PlanningRun& run, const PlanInput& input,
                           double tolerance, absl::string_view title);

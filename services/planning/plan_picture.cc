@@ -25,6 +25,7 @@ constexpr double kPhaseGap = 12.0;
 constexpr double kMostPlotHeight = 900.0;
 constexpr double kTallestRow = 26.0;
 constexpr double kLabelHeight = 13.0;
+constexpr double kNameWidth = 110.0;
 
 // What travels for a task.
 enum class Travel : uint8_t { kNothing, kKeys, kQueries };
@@ -63,8 +64,7 @@ struct PhaseRows {
 
 PhaseRows RowsOf(const Plan& plan, size_t micro_batch, int nano_batch, AttentionMask mask) {
   PhaseRows rows;
-  rows.name = absl::StrCat(plan.micro_batches.size() > 1 ? absl::StrCat(micro_batch, " ") : "",
-                           nano_batch == 0 ? "ping" : "pong");
+  rows.name = absl::StrCat("micro-batch ", micro_batch, nano_batch == 0 ? ", ping" : ", pong");
   rows.segments.resize(static_cast<size_t>(plan.ranks()));
   const ShardIndex index(plan.micro_batches[micro_batch]);
   for (const CaTask& task : plan.micro_batches[micro_batch].tasks[nano_batch]) {
@@ -192,7 +192,9 @@ class Painter {
     const double mean = scale_ * MeanIn(phase);
     Line(left + mean, kTop - 4.0, kTop + plot_height_ + 4.0, "none");
     Line(left + mean * (1.0 + tolerance_), kTop - 4.0, kTop + plot_height_ + 4.0, "3 2");
-    if (phases_.size() > 1) Text(left, kTop + plot_height_ + 20.0, "start", phase.name);
+    if (phases_.size() > 1 && scale_ * WidestIn(phase) > kNameWidth) {
+      Text(left, kTop + plot_height_ + 20.0, "start", phase.name);
+    }
   }
 
   void DrawSegment(const Segment& segment, double x, double y) {

@@ -2,7 +2,8 @@
 //
 // A segment is as wide as its task has pairs and coloured by what travels for it: nothing, keys
 // and values alone, or query rows. Phases stand side by side, each as wide as its busiest server
-// needs, so that blank paper is a server that waits. Two lines mark the mean and where the tolerance ends.
+// needs, so that blank paper is a server that waits. Two lines mark the mean and where the
+// tolerance ends.
 //
 // Pure function, any thread.
 #ifndef RALLY_SERVICES_PLANNING_PLAN_PICTURE_H_

@@ -72,8 +72,8 @@ class CommandLineTest : public testing::Test {
 TEST_F(CommandLineTest, HelpTeachesEverywhere) {
   EXPECT_EQ(Rally({"--help"}), 0);
   EXPECT_THAT(out(), HasSubstr("Examples:"));
-  for (const char* command :
-       {"run", "up", "submit", "list", "get", "watch", "logs", "cancel", "completion", "version"}) {
+  for (const char* command : {"run", "up", "submit", "list", "get", "watch", "logs", "cancel",
+                              "plan", "completion", "version"}) {
     EXPECT_EQ(Rally({command, "--help"}), 0) << command;
     EXPECT_THAT(out(), HasSubstr(absl::StrCat("  rally ", command))) << command;
     EXPECT_THAT(out(), HasSubstr("--json")) << command;

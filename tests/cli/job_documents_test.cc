@@ -12,6 +12,7 @@
 #include "common/atomic_file.h"
 #include "rally/v1/spec.pb.h"
 #include "services/job_file/job_file.h"
+#include "services/planning/planner_case.h"
 
 namespace rally {
 namespace {
@@ -56,6 +57,11 @@ TEST(JobDocumentsTest, EveryExampleIsAValidJobFile) {
     EXPECT_TRUE(file.ok()) << file.status();
   }
   EXPECT_GE(examples, 4);
+}
+
+TEST(JobDocumentsTest, TheExampleOfACaseFileIsValid) {
+  const auto cases = ReadPlannerCases(SourceDirectory() + "/examples/cases.json");
+  EXPECT_TRUE(cases.ok()) << cases.status();
 }
 
 }  // namespace

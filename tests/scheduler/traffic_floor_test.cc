@@ -52,6 +52,33 @@ TEST(TrafficFloorTest, MovesTheCheapestRectangle) {
   }
 }
 
+// A fifth more than one server may do: against a search over both homes and both servers' pairs,
+// where a third server would not help. Two whole servers cost more than 1.2 equal ones.
+TEST(TrafficFloorTest, ServersAreWhole) {
+  constexpr double kRows = 1000;
+  constexpr double kPairs = 999.0 * 500;
+  const double most = kPairs / 1.2;
+  const auto cost = [](double home, double pairs) {
+    double best = std::numeric_limits<double>::infinity();
+    for (double x = 0; x <= 200; ++x) {
+      const double product = pairs + home * (home + 1) / 2;
+      best = std::min(best, kQuery * x + kKey * std::max(0.0, product / (home + x) - home));
+    }
+    return best;
+  };
+  double best = std::numeric_limits<double>::infinity();
+  for (double home = 0; home <= kRows; home += 4) {
+    for (int i = 0; i <= 50; ++i) {
+      const double pairs = kPairs - most + (2 * most - kPairs) * i / 50;
+      best = std::min(best, cost(home, pairs) + cost(kRows - home, kPairs - pairs));
+    }
+  }
+  const double floor = ForwardTrafficFloor(OneDocument(1000), most, kLlama3, kBytes);
+  EXPECT_LE(floor, best);
+  EXPECT_GE(floor, 0.8 * best);
+  EXPECT_GE(floor, 3 * 1.2 * cost(kRows / 1.2, most));
+}
+
 // No plan beats the floor that its own largest server sets, however it was made.
 TEST(TrafficFloorTest, HoldsForRandomPlans) {
   std::mt19937_64 random(11);
