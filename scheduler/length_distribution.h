@@ -29,7 +29,8 @@ struct LengthDistribution {
   int64_t stretch_from = 0;
 };
 
-// The quantiles of a file of lines "quantile,tokens" after a heading of these words.
+// The quantiles of a file of lines "quantile,tokens" after a heading of these words; lines that
+// begin with # are skipped.
 // InvalidArgument names the line.
 absl::StatusOr<std::vector<std::pair<double, double>>> ParseQuantiles(absl::string_view text);
 

@@ -76,22 +76,26 @@ std::unique_ptr<Planner> MakePlanner(PlannerKind kind, const PlannerOptions& opt
 }
 
 double Imbalance(const Plan& plan, const Topology& topology, AttentionMask mask) {
-  const int32_t first = topology.in_place || topology.local() ? 0 : topology.workers;
-  const int32_t members = topology.ranks() - first;
-  double largest = 0.0;  // Summed over phases.
+  double weights = 0.0;
+  for (int32_t rank = 0; rank < topology.ranks(); ++rank) weights += topology.weight(rank);
+  double largest = 0.0;  // For its weight, summed over phases.
   double total = 0.0;
   for (size_t micro_batch = 0; micro_batch < plan.micro_batches.size(); ++micro_batch) {
     for (int nano_batch = 0; nano_batch < kNanoBatches; ++nano_batch) {
       const std::vector<int64_t> pairs =
           PairsByRank(plan, static_cast<int>(micro_batch), nano_batch, mask);
-      largest += static_cast<double>(*std::max_element(pairs.begin() + first, pairs.end()));
-      for (auto it = pairs.begin() + first; it != pairs.end(); ++it) {
-        total += static_cast<double>(*it);
+      double most = 0.0;
+      for (int32_t rank = 0; rank < topology.ranks(); ++rank) {
+        if (topology.weight(rank) <= 0.0) continue;
+        const auto work = static_cast<double>(pairs[static_cast<size_t>(rank)]);
+        most = std::max(most, work / topology.weight(rank));
+        total += work;
       }
+      largest += most;
     }
   }
-  // A phase's ratio is largest / (its total / members); weighted by its total, that total cancels.
-  return total == 0.0 ? 1.0 : largest * members / total;
+  // A phase's ratio is largest / (its total / weights); weighted by its total, that total cancels.
+  return total == 0.0 ? 1.0 : largest * weights / total;
 }
 
 }  // namespace rally

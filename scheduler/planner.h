@@ -110,7 +110,7 @@ absl::Status AssignLocally(const Topology& topology, const ModelShape& model, Pl
 absl::Status AssignBalanced(const Topology& topology, const ModelShape& model,
                             const PlannerOptions& options, Plan* plan);
 
-// Largest work of a pool member over the mean of the pool, averaged over phases weighted by their
+// Largest work of a pool member over its share by weight, averaged over phases weighted by their
 // work. 1.0 is perfect. With a dedicated-only pool the workers are not members.
 double Imbalance(const Plan& plan, const Topology& topology, AttentionMask mask);
 

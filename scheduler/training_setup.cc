@@ -116,7 +116,14 @@ absl::StatusOr<StepForecast> ForecastStep(const TrainingSetup& setup, const Cost
   input.costs = &costs;
   input.tensor_parallel = setup.tensor;
   input.peak_flops = setup.peak_flops;
-  input.speeds = disturbances.speeds;
+  if (!disturbances.speeds.empty()) input.speeds.resize(static_cast<size_t>(setup.devices()), 1.0);
+  for (const auto& [device, speed] : disturbances.speeds) {
+    if (device < 0 || device >= setup.devices()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("speeds: device ", device, " is none of ", setup.devices()));
+    }
+    input.speeds[static_cast<size_t>(device)] = speed;
+  }
   input.failures = disturbances.failures;
   input.detection_seconds = disturbances.detection_seconds;
   input.timeline = timeline;

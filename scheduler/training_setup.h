@@ -4,7 +4,9 @@
 #ifndef RALLY_SCHEDULER_TRAINING_SETUP_H_
 #define RALLY_SCHEDULER_TRAINING_SETUP_H_
 
+#include <array>
 #include <cstdint>
+#include <map>
 #include <vector>
 
 #include <absl/status/statusor.h>
@@ -47,8 +49,8 @@ struct TrainingSetup {
 
 // What is asked of the simulator beside the plan.
 struct Disturbances {
-  std::vector<double> speeds;
-  std::vector<ServerFailure> failures;
+  std::map<int32_t, double> speeds;     // Of devices that are not as fast as the cost model says.
+  std::vector<ServerFailure> failures;  // In the order of their times.
   double detection_seconds = 1.0;
 };
 

@@ -17,6 +17,7 @@
 #include "services/cli/job_commands.h"
 #include "services/cli/plan_command.h"
 #include "services/cli/profile_command.h"
+#include "services/cli/simulate_command.h"
 #include "services/job_file/suggestion.h"
 
 namespace rally {
@@ -40,6 +41,7 @@ struct ParsedCommand {
   int32_t logs_rank = -1;
   CancelOptions cancel;
   PlanOptions plan;
+  SimulateOptions simulate;
   PrepareOptions prepare;
   ProfileOptions profile;
   std::string stats_directory;
@@ -77,6 +79,7 @@ class CommandLineBuilder {
     AddLogs();
     AddCancel();
     AddPlan();
+    AddSimulate();
     AddData();
     AddProfile();
     AddCompletion();
@@ -236,12 +239,19 @@ class CommandLineBuilder {
     AddPlanFlags(sub, &command_.plan);
   }
 
+  void AddSimulate() {
+    CLI::App* sub =
+        Add(&app_, "simulate", "Predict training steps on accelerators that are not here",
+            kSimulateExamples,
+            [this] { return SimulateCommand(context_, command_.globals, command_.simulate); });
+    AddSimulateFlags(sub, &command_.simulate);
+  }
+
   void AddData() {
     CLI::App* data = app_.add_subcommand("data", "Make and inspect datasets");
     AddGlobals(data);
     data->footer("`rally data prepare --help` shows how to make one.");
     data->require_subcommand(1);
-    PrepareOptions& options = command_.prepare;
     CLI::App* prepare =
         Add(data, "prepare", "Turn .txt and .jsonl files into a tokenised dataset",
             "  rally data prepare books/ --output data/books\n"
@@ -254,20 +264,7 @@ class CommandLineBuilder {
                   absl::StrCat(context_.program_directory, "/rally-sentencepiece");
               return DataPrepareCommand(context_, command_.globals, command_.prepare);
             });
-    prepare->add_option("input", options.inputs, "Files and folders")
-        ->required()
-        ->type_name("PATH");
-    prepare->add_option("-o,--output", options.output, "Directory of the dataset, made new")
-        ->required()
-        ->type_name("DIR");
-    prepare
-        ->add_option("--sentencepiece", options.sentencepiece_model,
-                     "SentencePiece model; default: one token per byte")
-        ->type_name("FILE");
-    prepare->add_option("--text-field", options.text_field, "Of .jsonl objects, default text")
-        ->type_name("NAME");
-    prepare->add_option("--split-on", options.split_on, "Line that separates documents of a .txt")
-        ->type_name("LINE");
+    AddPrepareFlags(prepare, &command_.prepare);
     CLI::App* stats = Add(
         data, "stats", "Show documents, lengths and bigram entropy of a dataset",
         "  rally data stats data/books\n"

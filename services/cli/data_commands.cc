@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include <CLI/CLI.hpp>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <nlohmann/json.hpp>
@@ -73,6 +74,20 @@ std::string StatisticsText(const DatasetInfo& info, const DatasetStatistics& sta
 }
 
 }  // namespace
+
+void AddPrepareFlags(CLI::App* sub, PrepareOptions* options) {
+  sub->add_option("input", options->inputs, "Files and folders")->required()->type_name("PATH");
+  sub->add_option("-o,--output", options->output, "Directory of the dataset, made new")
+      ->required()
+      ->type_name("DIR");
+  sub->add_option("--sentencepiece", options->sentencepiece_model,
+                  "SentencePiece model; default: one token per byte")
+      ->type_name("FILE");
+  sub->add_option("--text-field", options->text_field, "Of .jsonl objects, default text")
+      ->type_name("NAME");
+  sub->add_option("--split-on", options->split_on, "Line that separates documents of a .txt")
+      ->type_name("LINE");
+}
 
 absl::Status DataPrepareCommand(const CommandContext& context, const GlobalOptions& globals,
                                 const PrepareOptions& options) {

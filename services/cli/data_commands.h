@@ -9,7 +9,13 @@
 #include "services/cli/command_context.h"
 #include "services/data/prepare.h"
 
+namespace CLI {
+class App;
+}  // namespace CLI
+
 namespace rally {
+
+void AddPrepareFlags(CLI::App* sub, PrepareOptions* options);
 
 // Ctrl-C leaves nothing behind.
 absl::Status DataPrepareCommand(const CommandContext& context, const GlobalOptions& globals,

@@ -30,6 +30,16 @@ v1::JobEpoch EpochOf(const JobState& state) {
   return epoch;
 }
 
+// By rank. Pairs stand for the prediction: every rank runs the same kernel.
+std::vector<AttentionTime> AttentionTimes(const RoundProgress& round) {
+  std::vector<AttentionTime> times;
+  for (const std::optional<v1::RoundDone>& done : round.done) {
+    times.push_back({absl::ToDoubleSeconds(FromProto(done->attention_compute())),
+                     static_cast<double>(done->attention_pairs())});
+  }
+  return times;
+}
+
 v1::StepReport ReportStep(const RoundProgress& round, absl::Duration duration) {
   const v1::RoundDone& first = *round.done[0];
   v1::StepReport report;
@@ -94,6 +104,7 @@ void CoordinatorCore::BeginRounds(JobState* state) {
   run.position = FromProto(run.ready[0]->position());
   const int64_t step = run.ready[0]->step();
   run.next = FirstRound(*state->spec, step);
+  run.speeds = SpeedCorrection(run.ranks());
   state->job.mutable_status()->set_step(step);
   SetPhase(state, v1::JOB_PHASE_RUNNING);
   Set(state, "Ready", true, "MembersReady", "every member is ready");
@@ -139,10 +150,12 @@ void CoordinatorCore::Pump(JobState* state) {
   if (run.in_hand.has_value() && run.sent.size() < 2) SendPlan(state);
   if (run.in_hand.has_value() || run.requested || !run.next.has_value()) return;
   run.requested = true;
-  const absl::Duration search =
-      state->spec->deterministic ? absl::ZeroDuration() : run.last_step * kSearchShare;
-  visible_.push_back(
-      RequestPlan{state->job.job_id(), run.epoch, state->spec, *run.next, run.position, search});
+  RequestPlan request{state->job.job_id(), run.epoch, state->spec, *run.next, run.position};
+  if (!state->spec->deterministic) {
+    request.search = run.last_step * kSearchShare;
+    if (!state->spec->topology().local()) request.weights = run.speeds.Weights();
+  }
+  visible_.push_back(std::move(request));
 }
 
 void CoordinatorCore::SendPlan(JobState* state) {
@@ -242,6 +255,7 @@ bool CoordinatorCore::FinishStep(JobState* state, const RoundProgress& round) {
     }
   }
   v1::JobEvent event;
+  state->run->speeds.Observe(AttentionTimes(round));
   state->run->last_step = now_ - state->run->last_round_end;
   *event.mutable_step() = ReportStep(round, state->run->last_step);
   state->run->last_round_end = now_;

@@ -141,6 +141,7 @@ struct RequestPlan {
   DataPosition position;  // Where a training batch begins.
   // How long the planner may search on; zero: for its own fixed number of attempts.
   absl::Duration search;
+  std::vector<double> weights;  // Topology::weights.
 };
 // The job has ended: what was kept for its plans can go.
 struct ForgetPlans {

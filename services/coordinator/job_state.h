@@ -16,6 +16,7 @@
 #include "rally/v1/cluster.pb.h"
 #include "rally/v1/jobs.pb.h"
 #include "scheduler/job_spec.h"
+#include "scheduler/speed_correction.h"
 #include "services/coordinator/event.h"
 
 namespace rally {
@@ -54,6 +55,7 @@ struct Run {
   bool closing = false;       // The commit that ends the run was sent: no more plans.
   absl::Time last_round_end;  // Or the first round's beginning.
   absl::Duration last_step;   // That the last training step took; zero before there is one.
+  SpeedCorrection speeds;     // Of the members' core attention, as measured in committed steps.
 
   int32_t ranks() const { return static_cast<int32_t>(members.size()); }
 };

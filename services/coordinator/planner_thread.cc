@@ -57,7 +57,7 @@ absl::StatusOr<PlannedRound> PlannerThread::Plan(const RequestPlan& request) {
   if (planner == nullptr) {
     RALLY_ASSIGN_OR_RETURN(planner, RoundPlanner::Create(request.spec, clock_));
   }
-  return planner->Plan(request.key, request.position, request.search);
+  return planner->Plan(request);
 }
 
 }  // namespace rally

@@ -25,13 +25,14 @@ class DatasetPlanner final : public RoundPlanner {
         batches_(std::move(batches)),
         planner_(MakeJobPlanner(*spec_)) {}
 
-  absl::StatusOr<PlannedRound> Plan(const RoundKey& key, const DataPosition& position,
-                                    absl::Duration search) override {
+  absl::StatusOr<PlannedRound> Plan(const RequestPlan& request) override {
     const absl::Time start = clock_->Now();
-    RALLY_ASSIGN_OR_RETURN(const GlobalBatch batch, batches_->Sample(key.kind, position));
+    const RoundKey& key = request.key;
+    RALLY_ASSIGN_OR_RETURN(const GlobalBatch batch, batches_->Sample(key.kind, request.position));
     PlanInput input = batches_->InputFor(key.kind, &batch);
-    if (search > absl::ZeroDuration()) {
-      input.keep_searching = [this, end = start + search] { return clock_->Now() < end; };
+    input.topology.weights = request.weights;
+    if (request.search > absl::ZeroDuration()) {
+      input.keep_searching = [this, end = start + request.search] { return clock_->Now() < end; };
     }
     RALLY_ASSIGN_OR_RETURN(PlannedBatch made, planner_->MakePlan(input));
     rally::Plan& plan = made.plan;
@@ -43,7 +44,7 @@ class DatasetPlanner final : public RoundPlanner {
     planned.planning = clock_->Now() - start;
     RALLY_ASSIGN_OR_RETURN(const rally::Plan local, PlanWithoutPool(input));
     planned.imbalance_without_plan = Imbalance(local, {spec_->workers}, spec_->model.mask);
-    planned.imbalance_with_plan = Imbalance(plan, spec_->topology(), spec_->model.mask);
+    planned.imbalance_with_plan = Imbalance(plan, input.topology, spec_->model.mask);
     planned.key = key;
     planned.next_position = plan.next_position;
     planned.tokens = TokenCount(plan);

@@ -27,10 +27,8 @@ class RoundPlanner {
   static absl::StatusOr<std::unique_ptr<RoundPlanner>> Create(std::shared_ptr<const JobSpec> spec,
                                                               const Clock* clock);
 
-  // `position` is where a training batch begins. The planner searches on for `search`; zero: for
-  // its own fixed number of attempts.
-  virtual absl::StatusOr<PlannedRound> Plan(const RoundKey& key, const DataPosition& position,
-                                            absl::Duration search) = 0;
+  // The request is of this planner's job.
+  virtual absl::StatusOr<PlannedRound> Plan(const RequestPlan& request) = 0;
 };
 
 }  // namespace rally

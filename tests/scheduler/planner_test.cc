@@ -206,6 +206,9 @@ TEST(ImbalanceTest, WeighsPhasesByTheirWork) {
   EXPECT_TRUE(CheckPlan(plan, {}).ok());
   // Ping: 13 of a mean of 9.5 with weight 19; pong: 1 of 0.5 with weight 1.
   EXPECT_DOUBLE_EQ(Imbalance(plan, {2, 0, false}, {}), (13 / 9.5 * 19 + 1 / 0.5 * 1) / 20);
+  // A worker of weight 2 beside one of 1: 13 of two thirds of 19, then 1 of a third of 1.
+  const Topology weighted{.workers = 2, .weights = {2.0, 1.0}};
+  EXPECT_DOUBLE_EQ(Imbalance(plan, weighted, {}), (13 / (38 / 3.0) * 19 + 3.0 * 1) / 20);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/check.h"
+#include "proto/convert.h"
 
 namespace rally {
 namespace {
@@ -101,6 +102,16 @@ void CoreHarness::SayRoundDone(SessionId session, const std::string& job, uint32
   *message.mutable_round_done()->mutable_job() = Epoch(job, epoch);
   message.mutable_round_done()->set_round(round);
   message.mutable_round_done()->set_loss(loss);
+  Say(session, message);
+}
+
+void CoreHarness::SayAttentionDone(SessionId session, const std::string& job, uint32_t epoch,
+                                   int64_t round, absl::Duration compute, int64_t pairs) {
+  v1::MemberMessage message;
+  *message.mutable_round_done()->mutable_job() = Epoch(job, epoch);
+  message.mutable_round_done()->set_round(round);
+  *message.mutable_round_done()->mutable_attention_compute() = ToProto(compute);
+  message.mutable_round_done()->set_attention_pairs(pairs);
   Say(session, message);
 }
 

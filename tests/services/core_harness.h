@@ -37,6 +37,9 @@ class CoreHarness {
   void SayReady(SessionId session, const std::string& job, uint32_t epoch, int64_t step = 0);
   void SayRoundDone(SessionId session, const std::string& job, uint32_t epoch, int64_t round,
                     double loss = 1.0);
+  // With what its core attention took.
+  void SayAttentionDone(SessionId session, const std::string& job, uint32_t epoch, int64_t round,
+                        absl::Duration compute, int64_t pairs);
   void SayCommitted(SessionId session, const std::string& job, uint32_t epoch, int64_t round,
                     const std::string& checkpoint = "");
   void SayFailed(SessionId session, const std::string& job, uint32_t epoch, absl::Status status);
