@@ -16,16 +16,18 @@
 #include "scheduler/baseline_planners.h"
 #include "scheduler/batch_split.h"
 #include "scheduler/gap_filler.h"
-#include "scheduler/layer_time.h"
 #include "scheduler/phase_balancer.h"
 #include "scheduler/phase_search.h"
 #include "scheduler/phase_tasks.h"
 #include "scheduler/shard_index.h"
+#include "scheduler/simulator.h"
 #include "scheduler/task_assignment.h"
 
 namespace rally {
 namespace {
 
+// Layers alike: so many tell plans apart.
+constexpr int64_t kComparedLayers = 2;
 constexpr std::array<double, 5> kTolerances = {0.02, 0.01, 0.05, 0.1, 0.2};
 // Placements of a phase that are finished and compared; so many more when those have shards below
 // the granularity.
@@ -183,30 +185,33 @@ class JointPlanner final : public Planner {
   }
 
  private:
-  // The plan of the shortest predicted layer, computing at home among them where that can be.
+  // The plan of the shortest predicted step, computing at home among them where that can be.
   absl::StatusOr<PlannedBatch> Fastest(const PlanInput& input) const {
     std::optional<PlannedBatch> best;
     double least = std::numeric_limits<double>::infinity();
-    const auto offer = [&](PlannedBatch planned) {
-      double seconds = 0.0;
-      for (const Direction direction : {Direction::kForward, Direction::kBackward}) {
-        seconds +=
-            PredictLayer(planned.plan, input.topology, input.model, *input.costs, direction).total;
-      }
-      if (seconds >= least) return;
-      least = seconds;
+    const auto offer = [&](PlannedBatch planned) -> absl::Status {
+      SimulationInput simulation;
+      simulation.plan = &planned.plan;
+      simulation.topology = input.topology;
+      simulation.model = input.model;
+      simulation.model.layers = std::min<int64_t>(kComparedLayers, input.model.layers);
+      simulation.costs = input.costs;
+      RALLY_ASSIGN_OR_RETURN(const StepForecast forecast, Simulate(simulation));
+      if (forecast.step_seconds >= least) return absl::OkStatus();
+      least = forecast.step_seconds;
       best = std::move(planned);
+      return absl::OkStatus();
     };
     PlannerOptions options = options_;
     options.element_bytes = input.costs->element_bytes();
     for (const double tolerance : kTolerances) {
-      offer(JointPlan(input, options, tolerance).Make());
+      RALLY_RETURN_IF_ERROR(offer(JointPlan(input, options, tolerance).Make()));
     }
     if (input.topology.in_place) {
       RALLY_ASSIGN_OR_RETURN(PlannedBatch local,
                              MakePlanner(PlannerKind::kLocal, options_)->MakePlan(input));
       local.report = ReportBalance(local.plan, input.topology, input.model.mask, kDefaultTolerance);
-      offer(std::move(local));
+      RALLY_RETURN_IF_ERROR(offer(std::move(local)));
     }
     return *std::move(best);
   }

@@ -148,7 +148,8 @@ class ScenarioParser {
       setup.kind = *parsed;
       entry->Read("ping_pong", &setup.ping_pong);
       entry->Read("defer", &setup.defer);
-      entry->Read("tolerance", 1e-6, 1.0, &setup.options.tolerance);
+      if (setup.kind == PlannerKind::kRally) setup.options.tolerance = 0.0;  // Its own choice.
+      entry->Read("tolerance", 0.0, 1.0, &setup.options.tolerance);
       entry->Read("chunk_token_limit", 1.0, 1e6, &setup.options.chunk_token_limit);
       ReadDegree("context_parallel", 0, entry, &setup.context_parallel);
       setup.has_pipeline = entry->Has("pipeline");
