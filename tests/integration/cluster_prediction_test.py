@@ -74,6 +74,7 @@ class PredictionTest(unittest.TestCase):
         for attempt in range(ATTEMPTS):
             predicted = self.predicted(path, self.cluster.path(f"{name}-{attempt}.profile"))
             ratios.append(self.measured(f"{name}-{attempt}", spec) / predicted)
+            print(f"{name}: predicted {predicted:.4f} s, measured {ratios[-1]:.3f} of that")
             if abs(ratios[-1] - 1) <= CLOSE:
                 return
         self.fail(f"{name}: measured over predicted {ratios}")
