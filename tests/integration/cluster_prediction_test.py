@@ -14,7 +14,7 @@ WARM_UP = 4  # Steps that touch memory for the first time.
 CLOSE = 0.15
 # The machine may be shared: compute and job are measured one after the other, and both must have
 # the same share of it. One attempt of these must agree.
-ATTEMPTS = 4
+ATTEMPTS = 6
 
 
 def make_dataset(directory):
