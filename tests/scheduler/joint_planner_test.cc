@@ -174,17 +174,15 @@ std::string ReadProfile(const std::string& name) {
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
-// Of a step of two layers, alike as they are.
 double StepSeconds(const PlanInput& input, const Plan& plan) {
   SimulationInput simulation;
   simulation.plan = &plan;
   simulation.topology = input.topology;
   simulation.model = input.model;
-  simulation.model.layers = 2;
   simulation.costs = input.costs;
   const auto forecast = Simulate(simulation);
   EXPECT_TRUE(forecast.ok()) << forecast.status();
-  return forecast->step_seconds;
+  return forecast.ok() ? forecast->step_seconds : 0.0;
 }
 
 // Many of these are better left alone: short documents, slow links, servers for next to nothing.
