@@ -28,7 +28,7 @@ namespace {
 
 // Layers alike: so many tell plans apart.
 constexpr int64_t kComparedLayers = 2;
-constexpr std::array<double, 5> kTolerances = {0.02, 0.01, 0.05, 0.1, 0.2};
+constexpr std::array<double, 5> kTolerances = {0.02, 0.01, 0.005, 0.05, 0.1};
 // Placements of a phase that are finished and compared; so many more when those have shards below
 // the granularity.
 constexpr size_t kMostFinished = 2;
