@@ -11,6 +11,7 @@ namespace rally {
 namespace {
 
 constexpr size_t kMostTileWorkers = 8;
+constexpr int kMostBinsTried = 32;  // For one document, so that the time stays N log N.
 
 int64_t RoundUp(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
 
@@ -88,17 +89,23 @@ void PhasePlacer::PlaceHeavy() {
   }
 }
 
-// A worker that takes the item whole, -1 for none.
+// A worker that takes the item whole, -1 for none among those that are looked at.
 int32_t PhasePlacer::FindBin(const Item& item) const {
   const double needed = Excess(item.pairs, item.rows());
+  const auto has_tokens = [&](const std::pair<double, int32_t>& bin) {
+    return bins_[bin.second].tokens_left >= item.rows();
+  };
+  int tried = 0;
   if (knobs_.best_fit) {
-    for (auto it = by_room_.lower_bound({needed, -1}); it != by_room_.end(); ++it) {
-      if (bins_[it->second].tokens_left >= item.rows()) return it->second;
+    auto it = by_room_.lower_bound({needed, -1});
+    for (; it != by_room_.end() && tried < kMostBinsTried; ++it, ++tried) {
+      if (has_tokens(*it)) return it->second;
     }
     return -1;
   }
-  for (auto it = by_room_.rbegin(); it != by_room_.rend() && it->first >= needed; ++it) {
-    if (bins_[it->second].tokens_left >= item.rows()) return it->second;
+  auto it = by_room_.rbegin();
+  for (; it != by_room_.rend() && it->first >= needed && tried < kMostBinsTried; ++it, ++tried) {
+    if (has_tokens(*it)) return it->second;
   }
   return -1;
 }

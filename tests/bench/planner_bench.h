@@ -17,7 +17,7 @@ namespace rally::bench {
 
 struct PlannerBenchOptions {
   bool json = false;
-  std::vector<int32_t> servers = {8, 16, 32, 64, 128, 256, 512, 1024};
+  std::vector<int32_t> servers = {8, 16, 32, 64, 128, 256, 512};
   int repeats = 9;
 };
 
