@@ -234,17 +234,9 @@ class CommandLineBuilder {
   }
 
   void AddPlan() {
-    CLI::App* sub =
-        Add(&app_, "plan", "Show how documents and attention are spread, without training",
-            "  rally plan examples/quickstart.yaml --svg plan.svg\n"
-            "  rally plan job.yaml --planner greedy --profile examples/profiles/h100.profile\n"
-            "  rally plan --case examples/cases.json --tolerance 0.02\n"
-            "  rally plan --case examples/cases.json --name book --order arrival --json --tasks\n"
-            "\n"
-            "Plans a job's first step, or every case of a file of document lengths, and proves "
-            "the plans.",
-            [this] { return PlanCommand(context_, command_.globals, command_.plan); });
-    AddPlanOptions(sub, &command_.plan);
+    CLI::App* sub = Add(&app_, "plan", "Show how documents and attention are spread", kPlanExamples,
+                        [this] { return PlanCommand(context_, command_.globals, command_.plan); });
+    AddPlanFlags(sub, &command_.plan);
   }
 
   void AddSimulate() {

@@ -51,10 +51,10 @@ absl::StatusOr<std::vector<PlannerCase>> Choose(std::vector<PlannerCase> cases,
 }
 
 absl::StatusOr<PlannedCase> PlanCase(const PlannerCase& one, PlannerKind kind, double tolerance,
-                                     const PlanInput& input, int32_t repeats) {
+                                     const PlanInput& input, const PlanningEffort& effort) {
   PlannedCase planned;
-  RALLY_ASSIGN_OR_RETURN(
-      planned.run, RunPlanner(kind, {.tolerance = tolerance}, input, repeats, *Clock::Real()));
+  RALLY_ASSIGN_OR_RETURN(planned.run,
+                         RunPlanner(kind, {.tolerance = tolerance}, input, effort, *Clock::Real()));
   RALLY_ASSIGN_OR_RETURN(planned.forecast, Forecast(planned.run, input));
   const std::vector<Document>& documents = one.batch.groups[0];
   const std::vector<RankPart>& ranks = planned.run.summary.ranks;
@@ -154,6 +154,7 @@ class CaseTable {
 absl::Status PlanCases(const CommandContext& context, const GlobalOptions& globals,
                        const PlanOptions& options) {
   RALLY_ASSIGN_OR_RETURN(const PlannerKind kind, PlannerOf(options, PlannerKind::kRally));
+  RALLY_ASSIGN_OR_RETURN(const PlanningEffort effort, EffortOf(options));
   RALLY_ASSIGN_OR_RETURN(const std::unique_ptr<const CostModel> costs, ReadCosts(options));
   RALLY_ASSIGN_OR_RETURN(std::vector<PlannerCase> all, ReadPlannerCases(options.case_path));
   RALLY_ASSIGN_OR_RETURN(const std::vector<PlannerCase> cases, Choose(std::move(all), options));
@@ -166,7 +167,7 @@ absl::Status PlanCases(const CommandContext& context, const GlobalOptions& globa
     PlanInput input = one.Input();
     input.topology.ranks_per_node = options.ranks_per_node;
     input.costs = costs.get();
-    absl::StatusOr<PlannedCase> planned = PlanCase(one, kind, tolerance, input, options.repeats);
+    absl::StatusOr<PlannedCase> planned = PlanCase(one, kind, tolerance, input, effort);
     if (!planned.ok()) {
       return Annotate(planned.status(), absl::StrCat(options.case_path, ": case ", one.name));
     }

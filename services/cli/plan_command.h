@@ -24,13 +24,14 @@ struct PlanOptions {
   double tolerance = 0;   // 0: the job's; 0.02 for a case.
   int32_t ranks_per_node = 0;
   int32_t repeats = 3;  // Plans made; the time shown is the median.
+  std::string search;   // Duration, e.g. "100ms"; empty: a fixed number of attempts.
   bool tasks = false;   // With --json: who holds and who computes what.
   std::string svg_path;
   std::string profile_path;
 };
 
-// The command's flags.
-void AddPlanOptions(CLI::App* command, PlanOptions* options);
+void AddPlanFlags(CLI::App* sub, PlanOptions* options);
+extern const char kPlanExamples[];
 
 absl::Status PlanCommand(const CommandContext& context, const GlobalOptions& globals,
                          const PlanOptions& options);

@@ -177,6 +177,7 @@ class JobPlan {
 
 absl::Status PlanJob(const CommandContext& context, const GlobalOptions& globals,
                      const PlanOptions& options) {
+  RALLY_ASSIGN_OR_RETURN(const PlanningEffort effort, EffortOf(options));
   RALLY_ASSIGN_OR_RETURN(const std::unique_ptr<const CostModel> costs, ReadCosts(options));
   RALLY_ASSIGN_OR_RETURN(const std::shared_ptr<const JobSpec> spec, ReadSpec(options));
   RALLY_ASSIGN_OR_RETURN(const std::unique_ptr<JobBatches> batches, JobBatches::Open(spec));
@@ -187,7 +188,7 @@ absl::Status PlanJob(const CommandContext& context, const GlobalOptions& globals
   input.costs = costs.get();
   const double tolerance = spec->attention.tolerance;
   RALLY_ASSIGN_OR_RETURN(PlanningRun run, RunPlanner(spec->planner(), {.tolerance = tolerance},
-                                                     input, options.repeats, *Clock::Real()));
+                                                     input, effort, *Clock::Real()));
   if (!options.svg_path.empty()) {
     RALLY_RETURN_IF_ERROR(WritePicture(
         options.svg_path, run, input, tolerance,

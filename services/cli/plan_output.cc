@@ -1,13 +1,17 @@
 #include "services/cli/plan_output.h"
 
+#include <deque>
 #include <map>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
+#include <absl/time/time.h>
 
 #include "common/atomic_file.h"
+#include "common/check.h"
 #include "common/status_macros.h"
 #include "scheduler/simulator.h"
 #include "services/planning/plan_picture.h"
@@ -18,18 +22,25 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+constexpr absl::Duration kLongestSearch = absl::Hours(1);
+
 // The documents' places in the batch, by their index in the plan: planners may order them anew.
 std::vector<int64_t> PlacesInBatch(const Plan& plan, const GlobalBatch& batch) {
-  std::map<std::pair<int64_t, int64_t>, int64_t> place_of;
+  // A small dataset can be in a batch twice; equal pieces are taken in order.
+  std::map<std::tuple<int64_t, int64_t, int64_t>, std::deque<int64_t>> places_of;
   int64_t next = 0;
   for (const std::vector<Document>& group : batch.groups) {
     for (const Document& document : group) {
-      place_of[{document.source, document.source_begin}] = next++;
+      places_of[{document.source, document.source_begin, document.tokens}].push_back(next++);
     }
   }
   std::vector<int64_t> places;
   for (const Document& document : plan.documents) {
-    places.push_back(place_of[{document.source, document.source_begin}]);
+    std::deque<int64_t>& equal =
+        places_of[{document.source, document.source_begin, document.tokens}];
+    RALLY_CHECK(!equal.empty(), "a plan holds the documents of its batch");
+    places.push_back(equal.front());
+    equal.pop_front();
   }
   return places;
 }
@@ -49,6 +60,18 @@ absl::StatusOr<PlannerKind> PlannerOf(const PlanOptions& options, PlannerKind ot
   absl::StatusOr<PlannerKind> kind = ParsePlannerName(options.planner);
   if (!kind.ok()) return Annotate(kind.status(), "--planner");
   return kind;
+}
+
+absl::StatusOr<PlanningEffort> EffortOf(const PlanOptions& options) {
+  PlanningEffort effort = {.repeats = options.repeats};
+  if (options.search.empty()) return effort;
+  if (absl::ParseDuration(options.search, &effort.search) && effort.search > absl::ZeroDuration() &&
+      effort.search <= kLongestSearch) {
+    return effort;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("--search: ", options.search, " is not a duration in (0s, ",
+                   absl::FormatDuration(kLongestSearch), "], e.g. 100ms"));
 }
 
 absl::StatusOr<std::unique_ptr<const CostModel>> ReadCosts(const PlanOptions& options) {

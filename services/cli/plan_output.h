@@ -23,6 +23,9 @@ namespace rally {
 // The planner that the flags ask for, else `otherwise`. InvalidArgument names the flag.
 absl::StatusOr<PlannerKind> PlannerOf(const PlanOptions& options, PlannerKind otherwise);
 
+// InvalidArgument names the flag.
+absl::StatusOr<PlanningEffort> EffortOf(const PlanOptions& options);
+
 // The profile of --profile, null without.
 absl::StatusOr<std::unique_ptr<const CostModel>> ReadCosts(const PlanOptions& options);
 

@@ -23,13 +23,16 @@ double Median(std::vector<double> values) {
 }  // namespace
 
 absl::StatusOr<PlanningRun> RunPlanner(PlannerKind kind, const PlannerOptions& options,
-                                       const PlanInput& input, int32_t repeats,
+                                       PlanInput input, const PlanningEffort& effort,
                                        const Clock& clock) {
   PlanningRun run;
   std::vector<double> seconds;
-  for (int32_t i = 0; i < repeats; ++i) {
+  for (int32_t i = 0; i < effort.repeats; ++i) {
     const std::unique_ptr<Planner> planner = MakePlanner(kind, options);
     const absl::Time start = clock.Now();
+    if (effort.search > absl::ZeroDuration()) {
+      input.keep_searching = [&clock, end = start + effort.search] { return clock.Now() < end; };
+    }
     RALLY_ASSIGN_OR_RETURN(run.planned, planner->MakePlan(input));
     seconds.push_back(absl::ToDoubleSeconds(clock.Now() - start));
   }

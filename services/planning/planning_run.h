@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include <absl/status/statusor.h>
+#include <absl/time/time.h>
 
 #include "common/clock.h"
 #include "scheduler/planner.h"
@@ -17,14 +18,18 @@ namespace rally {
 struct PlanningRun {
   PlannedBatch planned;
   PlanSummary summary;
-  double plan_seconds = 0.0;  // Placement and tasks together: the median of all repeats.
+  double plan_seconds = 0.0;  // Placement and tasks together: the median of all made.
 };
 
-// Makes the plan `repeats` >= 1 times with a planner of its own each time; they are all equal
-// unless `input` searches against a clock. Internal when the plan does not pass CheckPlan, which
-// names what is wrong.
+struct PlanningEffort {
+  int32_t repeats = 1;    // Plans made, each by a planner of its own, at least 1; the last is kept.
+  absl::Duration search;  // How long each planner searches on; zero: a fixed number of attempts.
+};
+
+// Internal when the plan does not pass CheckPlan, which names what is wrong.
 absl::StatusOr<PlanningRun> RunPlanner(PlannerKind kind, const PlannerOptions& options,
-                                       const PlanInput& input, int32_t repeats, const Clock& clock);
+                                       PlanInput input, const PlanningEffort& effort,
+                                       const Clock& clock);
 
 }  // namespace rally
 

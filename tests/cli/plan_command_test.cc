@@ -269,6 +269,9 @@ TEST_F(PlanCommandTest, SaysWhatIsWrongWithTheCommand) {
               HasSubstr("give one of them"));
   EXPECT_THAT(Refusal({"--case", cases_, "--tolerance", "1.5"}), HasSubstr("--tolerance"));
   EXPECT_THAT(Refusal({"--case", cases_, "--repeats", "0"}), HasSubstr("--repeats"));
+  EXPECT_THAT(Refusal({"--case", cases_, "--search", "long"}), HasSubstr("--search: long"));
+  EXPECT_THAT(Refusal({"--case", cases_, "--search", "0s"}), HasSubstr("(0s, 1h]"));
+  EXPECT_EQ(Rally({"--case", cases_, "--search", "1ms"}), 0);
   EXPECT_EQ(Rally({"--case", Path("none.json")}), 1);
   EXPECT_THAT(err_.str(), HasSubstr("none.json"));
   EXPECT_EQ(Rally({"--case", cases_, "--profile", Path("none.profile")}), 1);
