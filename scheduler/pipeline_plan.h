@@ -1,6 +1,7 @@
 // LayOverTicks: from a plan for the replicas of one stage to the plan of a whole pipeline.
+// BalanceTicks: its tasks over all stages.
 //
-// Pure function; any thread.
+// Pure functions; any thread.
 #ifndef RALLY_SCHEDULER_PIPELINE_PLAN_H_
 #define RALLY_SCHEDULER_PIPELINE_PLAN_H_
 
@@ -8,6 +9,7 @@
 
 #include "scheduler/pipeline_schedule.h"
 #include "scheduler/plan.h"
+#include "scheduler/planner.h"
 
 namespace rally {
 
@@ -20,6 +22,11 @@ namespace rally {
 // InvalidArgument when the plan has stages, the schedule is not phase-aligned over one model chunk
 // per stage, or they differ in micro-batches.
 absl::StatusOr<Plan> LayOverTicks(const Plan& plan, const StageSchedule& schedule);
+
+// Spreads the tasks of each tick of a laid plan over the pool of all stages, as a planner with a
+// pool does: greedy, or balanced. Errors as AssignBalanced.
+absl::Status BalanceTicks(const Topology& topology, const ModelShape& model, PlannerKind planner,
+                          const PlannerOptions& options, Plan* plan);
 
 }  // namespace rally
 

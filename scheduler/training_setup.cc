@@ -12,9 +12,7 @@
 #include "scheduler/batch_sampler.h"
 #include "scheduler/device_shape.h"
 #include "scheduler/document_deferral.h"
-#include "scheduler/greedy_balancer.h"
 #include "scheduler/pipeline_plan.h"
-#include "scheduler/shard_index.h"
 
 namespace rally {
 namespace {
@@ -64,20 +62,6 @@ double TrainingFlops(const ModelShape& model, absl::Span<const GlobalBatch> batc
   return flops;
 }
 
-absl::Status BalanceTicks(const TrainingSetup& setup, const Topology& topology, Plan* plan) {
-  if (setup.planner != PlannerKind::kGreedy) {
-    return AssignBalanced(topology, setup.model, setup.options, plan);
-  }
-  for (MicroBatch& tick : plan->micro_batches) {
-    const ShardIndex index(tick);
-    for (int nano = 0; nano < kNanoBatches; ++nano) {
-      tick.tasks[nano] =
-          GreedyBalancer(index, nano, topology, setup.model, setup.options.tolerance).Run();
-    }
-  }
-  return absl::OkStatus();
-}
-
 absl::StatusOr<Plan> PlanStep(const TrainingSetup& setup, const CostModel& costs,
                               const GlobalBatch& batch) {
   PlanInput input;
@@ -94,7 +78,8 @@ absl::StatusOr<Plan> PlanStep(const TrainingSetup& setup, const CostModel& costs
                          MakeSchedule(ScheduleKind::kPhaseAligned, setup.pipeline,
                                       static_cast<int32_t>(planned.plan.micro_batches.size())));
   RALLY_ASSIGN_OR_RETURN(Plan laid, LayOverTicks(planned.plan, schedule));
-  RALLY_RETURN_IF_ERROR(BalanceTicks(setup, TopologyOf(setup, /*all_stages=*/true), &laid));
+  RALLY_RETURN_IF_ERROR(BalanceTicks(TopologyOf(setup, /*all_stages=*/true), setup.model,
+                                     setup.planner, setup.options, &laid));
   return laid;
 }
 

@@ -9,6 +9,9 @@
 #include "common/dataset.h"
 #include "common/dataset_split.h"
 #include "common/status_macros.h"
+#include "scheduler/pipeline_plan.h"
+#include "scheduler/pipeline_schedule.h"
+#include "scheduler/training_setup.h"
 
 namespace rally {
 namespace {
@@ -67,6 +70,7 @@ class DatasetBatches final : public JobBatches {
     input.batch = batch;
     input.shape = kind == PlanKind::kTrain ? spec_->batch : ValidationShape(*spec_);
     input.topology = spec_->topology();
+    input.topology.workers = spec_->replicas();
     input.model = spec_->model;
     input.ping_pong = spec_->training.ping_pong;
     return input;
@@ -90,6 +94,19 @@ absl::StatusOr<std::unique_ptr<JobBatches>> JobBatches::Open(std::shared_ptr<con
 
 std::unique_ptr<Planner> MakeJobPlanner(const JobSpec& spec) {
   return MakePlanner(spec.planner(), {.tolerance = spec.attention.tolerance});
+}
+
+absl::StatusOr<Plan> PlanAllStages(const JobSpec& spec, Plan plan) {
+  if (spec.paced.stages == 1) return plan;
+  RALLY_ASSIGN_OR_RETURN(const StageSchedule schedule,
+                         MakeSchedule(ScheduleKind::kPhaseAligned, spec.paced.stages,
+                                      static_cast<int32_t>(plan.micro_batches.size())));
+  RALLY_ASSIGN_OR_RETURN(Plan laid, LayOverTicks(plan, schedule));
+  if (HasPool(spec.planner())) {
+    RALLY_RETURN_IF_ERROR(BalanceTicks(spec.topology(), spec.model, spec.planner(),
+                                       {.tolerance = spec.attention.tolerance}, &laid));
+  }
+  return laid;
 }
 
 absl::StatusOr<Plan> PlanWithoutPool(PlanInput input) {
