@@ -17,7 +17,7 @@ linear forward 128 0.0005
 linear forward 4096 0.012
 linear backward 128 0.001
 linear backward 4096 0.024
-transfer same-process 0 0
+transfer same-process 1000 1e-7
 transfer same-process 1000000 0.0001
 transfer same-node 1000 0.00002
 transfer same-node 1000000 0.001
