@@ -1,10 +1,15 @@
-// PhaseBalancer: spreads the core attention of one phase over a pool of servers.
+// PhaseBalancer: brings the core attention of one phase within its servers' limits, at the fewest
+// bytes.
 //
-// Starts from whole shards: at home when the homes are in the pool, otherwise laid over the pool in
-// document order. Then, while a server is outside the tolerance, work moves from a server with a
-// surplus to one that is short: of all pieces and cuts, the one with the fewest bytes per pair.
-// Cuts start at the granularity asked for, which is halved when it is too coarse, down to one row;
-// where one row is too much, its keys are cut.
+// It starts from any assignment of the phase's tasks. While a server is above its limit, work moves
+// from the one farthest above to one with room: of all pieces, partners and shapes of cut, what
+// costs the fewest bytes per pair moved. The shapes are rows at either end of a piece with all
+// their keys, and rectangles: the last rows against some of their keys, either those the partner
+// holds already or as many as make rows and keys cost the same.
+//
+// Query cuts fall on multiples of the granularity and leave no fewer rows, but for a document's
+// last ones; key cuts fall anywhere. Where that is too coarse to meet the limits, as with tiny
+// documents, the granularity is halved, down to one row.
 //
 // The work is a phase's allowed pairs. Deterministic. Use one object once, from one thread.
 #ifndef RALLY_SCHEDULER_PHASE_BALANCER_H_
@@ -12,22 +17,34 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
+#include <utility>
 #include <vector>
 
-#include "scheduler/planner.h"
+#include <absl/types/span.h>
+
+#include "scheduler/ca_task.h"
+#include "scheduler/held_keys.h"
+#include "scheduler/row_costs.h"
 #include "scheduler/shard_index.h"
-#include "scheduler/task_traffic.h"
 
 namespace rally {
 
+struct BalanceGoal {
+  std::vector<double> limits;  // Most pairs of each rank. [ranks]; 0: gets nothing.
+  int64_t query_granularity = 128;
+  AttentionMask mask;
+  RowCosts costs;
+};
+
 class PhaseBalancer {
  public:
-  // `index` is of the micro-batch, borrowed. The topology has a pool.
-  PhaseBalancer(const ShardIndex* index, int nano_batch, const Topology& topology,
-                const ModelShape& shape, const PlannerOptions& options);
+  // `index` is of the micro-batch, borrowed. `documents` is the number of the plan's documents.
+  PhaseBalancer(const ShardIndex* index, size_t documents, BalanceGoal goal);
 
-  // The phase's tasks, ordered by document, queries, keys.
-  std::vector<CaTask> Run();
+  // Takes the phase's tasks and gives them back within the limits, so far as possible, ordered by
+  // document, queries, keys.
+  std::vector<CaTask> Run(absl::Span<const CaTask> tasks);
 
  private:
   // A CA-task in the making, trimmed to the mask.
@@ -36,59 +53,47 @@ class PhaseBalancer {
     int32_t home = 0;
     int64_t pairs = 0;
   };
-  struct Member {
-    int32_t rank = 0;
-    int64_t pairs = 0;
+  struct Server {
+    double pairs = 0.0;
     std::vector<Piece> pieces;
   };
-  // How many pairs may go from one member to another: as close to `wanted` as possible.
-  struct Amount {
-    int64_t least = 0;
-    int64_t wanted = 0;
-    int64_t most = 0;
-  };
-  // Some rows of a member's piece go to another member; the rest stays.
+  // A part of a piece may go to another server: [rows of `moved`] x [its keys].
   struct Move {
-    size_t from = 0;  // Index into members_.
-    size_t to = 0;
-    size_t piece = 0;  // Index into members_[from].pieces.
+    int32_t from = 0;
+    int32_t to = 0;
+    size_t piece = 0;
     Piece moved;
-    std::vector<Piece> rest;
-    double cost = 0.0;  // Bytes per pair.
-  };
-  struct Cuts {
-    int64_t granularity = 1;  // Rows.
-    bool keys = false;        // One row's keys may be cut.
+    double cost = 0.0;  // Bytes per useful pair.
   };
 
-  std::vector<Piece> WholeShards() const;
-  void Place(std::vector<Piece> pieces);
-  bool Balanced() const;
-  bool MoveOnce(const Cuts& cuts);
-  Amount AmountBetween(const Member& from, const Member& to, const Cuts& cuts) const;
-  void Consider(size_t from, size_t to, const Cuts& cuts, std::optional<Move>* best) const;
-  // Each offers the cut of its kind whose pairs come closest to what is wanted.
-  void OfferWhole(const Move& move, const Amount& amount, std::optional<Move>* best) const;
-  void OfferQueries(const Move& move, const Amount& amount, int64_t granularity, bool first_rows,
-                    std::optional<Move>* best) const;
-  void OfferKeys(const Move& move, const Amount& amount, std::optional<Move>* best) const;
-  void Offer(Move move, const Amount& amount, std::optional<Move>* best) const;
-  void Apply(Move move);
+  void Place(absl::Span<const CaTask> tasks);
+  double Excess(int32_t rank) const { return servers_[rank].pairs - goal_.limits[rank]; }
+  bool MoveExcess();
+  bool MoveOnce(int32_t from);
+  std::vector<size_t> LargestPieces(int32_t from) const;
+  std::vector<int32_t> Partners(int32_t from, const Piece& piece) const;
+  void Consider(Move move, std::optional<Move>* best) const;
+  void OfferRows(const Move& move, double wanted, bool last_rows, std::optional<Move>* best) const;
+  void OfferRectangle(const Move& move, double wanted, int64_t rows, RowRange keys,
+                      std::optional<Move>* best) const;
+  void OfferRectangles(const Move& move, double wanted, std::optional<Move>* best) const;
+  void Offer(const Move& move, CaTask task, std::optional<Move>* best) const;
+  double Bytes(const Piece& piece, int32_t to) const;
+  bool KeepsGranularity(const Move& move) const;
+  std::vector<Piece> RestOf(const Move& move) const;
+  void Apply(const Move& move);
+  void SetPairs(int32_t rank, double pairs);
   std::vector<CaTask> CollectTasks();
-
   Piece Trimmed(CaTask task, int32_t home) const;
-  const Piece& PieceOf(const Move& move) const { return members_[move.from].pieces[move.piece]; }
+  const Piece& PieceOf(const Move& move) const { return servers_[move.from].pieces[move.piece]; }
 
   const ShardIndex* const index_;
-  const int nano_batch_;
-  const Topology topology_;
-  const PlannerOptions options_;
-  const AttentionMask mask_;
-  TaskTraffic traffic_;
-  std::vector<Member> members_;
-  double mean_ = 0.0;  // Pairs per member.
-  double low_ = 0.0;   // The tolerance's bounds.
-  double high_ = 0.0;
+  const BalanceGoal goal_;
+  HeldKeys held_;
+  std::vector<int64_t> document_ends_;  // Tokens by document; 0 outside of the micro-batch.
+  std::vector<Server> servers_;
+  int64_t granularity_ = 1;
+  std::set<std::pair<double, int32_t>> by_excess_;  // (pairs - limit, rank).
 };
 
 }  // namespace rally

@@ -9,8 +9,6 @@
 #include <absl/strings/str_cat.h>
 
 #include "common/status_macros.h"
-#include "scheduler/greedy_balancer.h"
-#include "scheduler/shard_index.h"
 
 namespace rally {
 namespace {
@@ -70,18 +68,6 @@ absl::StatusOr<Plan> LayOverTicks(const Plan& plan, const StageSchedule& schedul
     laid.micro_batches.push_back(std::move(tick));
   }
   return laid;
-}
-
-absl::Status BalanceTicks(const Topology& topology, const ModelShape& model, PlannerKind planner,
-                          const PlannerOptions& options, Plan* plan) {
-  if (planner != PlannerKind::kGreedy) return AssignBalanced(topology, model, options, plan);
-  for (MicroBatch& tick : plan->micro_batches) {
-    const ShardIndex index(tick);
-    for (int nano = 0; nano < kNanoBatches; ++nano) {
-      tick.tasks[nano] = GreedyBalancer(index, nano, topology, model, options.tolerance).Run();
-    }
-  }
-  return absl::OkStatus();
 }
 
 }  // namespace rally

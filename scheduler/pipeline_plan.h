@@ -1,7 +1,6 @@
 // LayOverTicks: from a plan for the replicas of one stage to the plan of a whole pipeline.
-// BalanceTicks: its tasks over all stages.
 //
-// Pure functions; any thread.
+// Pure function; any thread.
 #ifndef RALLY_SCHEDULER_PIPELINE_PLAN_H_
 #define RALLY_SCHEDULER_PIPELINE_PLAN_H_
 
@@ -9,7 +8,6 @@
 
 #include "scheduler/pipeline_schedule.h"
 #include "scheduler/plan.h"
-#include "scheduler/planner.h"
 
 namespace rally {
 
@@ -22,11 +20,6 @@ namespace rally {
 // InvalidArgument when the plan has stages, the schedule is not phase-aligned over one model chunk
 // per stage, or they differ in micro-batches.
 absl::StatusOr<Plan> LayOverTicks(const Plan& plan, const StageSchedule& schedule);
-
-// Spreads the tasks of each tick of a laid plan over the pool of all stages, as a planner with a
-// pool does: greedy, or balanced. Errors as AssignBalanced.
-absl::Status BalanceTicks(const Topology& topology, const ModelShape& model, PlannerKind planner,
-                          const PlannerOptions& options, Plan* plan);
 
 }  // namespace rally
 

@@ -10,6 +10,7 @@
 
 #include "common/status_macros.h"
 #include "scheduler/baseline_planners.h"
+#include "scheduler/joint_planner.h"
 #include "scheduler/packing.h"
 
 namespace rally {
@@ -67,6 +68,8 @@ std::unique_ptr<Planner> MakePlanner(PlannerKind kind, const PlannerOptions& opt
       return MakeVariableLengthPlanner(options);
     case PlannerKind::kHybrid:
       return MakeHybridPlanner(options);
+    case PlannerKind::kRally:
+      return MakeJointPlanner(options);
     default:
       return std::make_unique<ArrivalPlanner>(kind != PlannerKind::kLocal, options);
   }

@@ -44,15 +44,18 @@ absl::StatusOr<PlannerKind> ParsePlannerName(absl::string_view name);
 // Every name, separated by commas, for help texts and errors.
 std::string PlannerNames();
 
+// Where a tolerance of 0 leaves the choice open and no cost model decides it.
+inline constexpr double kDefaultTolerance = 0.02;
+
 struct PlannerOptions {
-  // Two-sided: every server's work in every phase lies within (1 +- tolerance) of its share of the
-  // total, so far as whole pairs allow. In (0, 1].
+  // No server's work in any phase is above (1 + tolerance) times its share of the total, so far as
+  // the granularity allows; the report says whether it did. In (0, 1]; rally and arrival take 0 as
+  // their own choice.
   double tolerance = 0.05;
-  // Query cuts fall on multiples of this many rows of a document. Halved, in the phases that need
-  // it, until the tolerance is met: documents may be short. At least 1.
+  // Query cuts fall on multiples of this many rows of a document, but for those that packing makes.
+  // Halved, in the phases that need it, until the tolerance is met: documents may be short. At
+  // least 1.
   int64_t query_granularity = 128;
-  // Longest key range of one CA-task; 0 means no limit.
-  int64_t max_kv_rows_per_task = 0;
   // Workers that share a document (context_parallel, ring, variable_length), a divisor of all; the
   // most that do (hybrid). 0: all of them; variable_length: as many as the longest document's
   // chunks.
@@ -60,6 +63,8 @@ struct PlannerOptions {
   // variable_length and hybrid: the most tokens of a chunk, as a multiple of the batch's
   // chunk_tokens. At least 1.
   double chunk_token_limit = 2.0;
+  // Of the rows that travel: 2 for bfloat16, 4 for float32.
+  int64_t element_bytes = 4;
 };
 
 // What a plan is made of. Plain data; pointers are borrowed for the call.

@@ -13,9 +13,10 @@
 namespace rally {
 namespace {
 
-absl::Status CheckPositive(absl::string_view record, int64_t value) {
-  if (value >= 1) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(record, ": ", value, " is below 1"));
+absl::Status CheckCount(absl::string_view record, int64_t value, int64_t most) {
+  if (value >= 1 && value <= most) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(record, ": ", value, " is not in [1, ", most, "]"));
 }
 
 absl::Status CheckNames(const Profile& profile) {
@@ -108,13 +109,13 @@ void AppendCost(absl::string_view record, const Profile::Cost& cost, std::string
 
 absl::Status CheckProfile(const Profile& profile) {
   RALLY_RETURN_IF_ERROR(CheckNames(profile));
-  RALLY_RETURN_IF_ERROR(CheckPositive("element-bytes", profile.element_bytes));
-  RALLY_RETURN_IF_ERROR(CheckPositive("attention-shape: heads", profile.heads));
-  RALLY_RETURN_IF_ERROR(CheckPositive("attention-shape: kv_heads", profile.kv_heads));
-  RALLY_RETURN_IF_ERROR(CheckPositive("attention-shape: head_dim", profile.head_dim));
-  RALLY_RETURN_IF_ERROR(CheckPositive("layer-parameters", profile.layer_parameters));
+  RALLY_RETURN_IF_ERROR(CheckCount("element-bytes", profile.element_bytes, kMostElementBytes));
+  RALLY_RETURN_IF_ERROR(CheckCount("attention-shape: heads", profile.heads, kMostHeads));
+  RALLY_RETURN_IF_ERROR(CheckCount("attention-shape: kv_heads", profile.kv_heads, kMostHeads));
+  RALLY_RETURN_IF_ERROR(CheckCount("attention-shape: head_dim", profile.head_dim, kMostHeads));
+  RALLY_RETURN_IF_ERROR(CheckCount("layer-parameters", profile.layer_parameters, kMostParameters));
   if (profile.head_parameters != 0) {
-    RALLY_RETURN_IF_ERROR(CheckPositive("head-parameters", profile.head_parameters));
+    RALLY_RETURN_IF_ERROR(CheckCount("head-parameters", profile.head_parameters, kMostParameters));
   }
   for (size_t d = 0; d < kDirections; ++d) RALLY_RETURN_IF_ERROR(CheckDirection(profile, d));
   for (size_t l = 0; l < kLinkClasses; ++l) {

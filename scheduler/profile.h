@@ -22,6 +22,11 @@
 
 namespace rally {
 
+// Largest counts a profile may hold; products of them fit.
+inline constexpr int64_t kMostElementBytes = 16;
+inline constexpr int64_t kMostHeads = int64_t{1} << 20;  // And elements of a head.
+inline constexpr int64_t kMostParameters = int64_t{1} << 50;
+
 inline constexpr int kDirections = 2;  // Indexed by Direction (scheduler/phase.h).
 
 struct Profile {

@@ -18,7 +18,6 @@ namespace rally {
 namespace {
 
 constexpr double kLargest = 1e30;
-constexpr int64_t kLargestCount = int64_t{1} << 50;
 
 absl::Status Refuse(absl::string_view field, absl::string_view value, absl::string_view accepted) {
   return absl::InvalidArgumentError(absl::StrCat(field, ": \"", value, "\" is not ", accepted));
@@ -39,11 +38,11 @@ class Fields {
   }
   double Positive(absl::string_view field) { return Number(field, true); }
   double NotNegative(absl::string_view field) { return Number(field, false); }
-  int64_t Count(absl::string_view field) {
+  int64_t Count(absl::string_view field, int64_t most) {
     const absl::string_view word = Next(field);
     int64_t value = 0;
-    if (absl::SimpleAtoi(word, &value) && value >= 1 && value <= kLargestCount) return value;
-    Fail(Refuse(field, word, absl::StrCat("a whole number in [1, ", kLargestCount, "]")));
+    if (absl::SimpleAtoi(word, &value) && value >= 1 && value <= most) return value;
+    Fail(Refuse(field, word, absl::StrCat("a whole number in [1, ", most, "]")));
     return 1;
   }
 
@@ -98,10 +97,10 @@ bool ReadAttention(Fields* fields, Profile* profile) {
       .second;
 }
 
-Reader ReadCount(absl::string_view field, int64_t Profile::*member) {
+Reader ReadCount(absl::string_view field, int64_t most, int64_t Profile::*member) {
   return [=](Fields* fields, Profile* profile) {
     const bool first = profile->*member == 0;
-    profile->*member = fields->Count(field);
+    profile->*member = fields->Count(field, most);
     return first;
   };
 }
@@ -115,24 +114,24 @@ bool ReadCost(absl::string_view each, Fields* fields, Profile::Cost* cost) {
 
 bool ReadShape(Fields* fields, Profile* profile) {
   const bool first = profile->heads == 0;
-  profile->heads = fields->Count("heads");
-  profile->kv_heads = fields->Count("kv_heads");
-  profile->head_dim = fields->Count("head_dim");
+  profile->heads = fields->Count("heads", kMostHeads);
+  profile->kv_heads = fields->Count("kv_heads", kMostHeads);
+  profile->head_dim = fields->Count("head_dim", kMostHeads);
   return first;
 }
 
 const std::map<absl::string_view, Reader>& Readers() {
   static const auto& readers = *new std::map<absl::string_view, Reader>{
-      {"element-bytes", ReadCount("bytes", &Profile::element_bytes)},
+      {"element-bytes", ReadCount("bytes", kMostElementBytes, &Profile::element_bytes)},
       {"attention-shape", ReadShape},
       {"attention", ReadAttention},
-      {"layer-parameters", ReadCount("parameters", &Profile::layer_parameters)},
+      {"layer-parameters", ReadCount("parameters", kMostParameters, &Profile::layer_parameters)},
       {"linear",
        [](Fields* fields, Profile* profile) {
          const size_t direction = fields->Word("direction", kDirectionWords);
          return ReadTimes("tokens", fields, &profile->linear[direction]);
        }},
-      {"head-parameters", ReadCount("parameters", &Profile::head_parameters)},
+      {"head-parameters", ReadCount("parameters", kMostParameters, &Profile::head_parameters)},
       {"head",
        [](Fields* fields, Profile* profile) {
          const size_t direction = fields->Word("direction", kDirectionWords);

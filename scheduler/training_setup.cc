@@ -12,7 +12,10 @@
 #include "scheduler/batch_sampler.h"
 #include "scheduler/device_shape.h"
 #include "scheduler/document_deferral.h"
+#include "scheduler/greedy_balancer.h"
 #include "scheduler/pipeline_plan.h"
+#include "scheduler/shard_index.h"
+#include "scheduler/tick_balance.h"
 
 namespace rally {
 namespace {
@@ -62,24 +65,41 @@ double TrainingFlops(const ModelShape& model, absl::Span<const GlobalBatch> batc
   return flops;
 }
 
+absl::Status Balance(const TrainingSetup& setup, const CostModel& costs, Plan* plan) {
+  const Topology topology = TopologyOf(setup, /*all_stages=*/true);
+  if (setup.planner != PlannerKind::kGreedy) {
+    const DeviceShape device(setup.model, setup.tensor, &costs);
+    return BalanceTicks(topology, device.slice(), setup.options, &costs, plan);
+  }
+  for (MicroBatch& tick : plan->micro_batches) {
+    const ShardIndex index(tick);
+    for (int nano = 0; nano < kNanoBatches; ++nano) {
+      tick.tasks[nano] =
+          GreedyBalancer(index, nano, topology, setup.model, setup.options.tolerance).Run();
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<Plan> PlanStep(const TrainingSetup& setup, const CostModel& costs,
                               const GlobalBatch& batch) {
   PlanInput input;
   input.batch = &batch;
   input.shape = ShapeOf(setup);
-  input.model = setup.model;
+  input.model = DeviceShape(setup.model, setup.tensor, &costs).slice();
   input.ping_pong = setup.ping_pong;
   input.costs = &costs;
   input.topology = TopologyOf(setup, /*all_stages=*/false);
+  PlannerOptions options = setup.options;
+  options.element_bytes = costs.element_bytes();
   RALLY_ASSIGN_OR_RETURN(PlannedBatch planned,
-                         MakePlanner(setup.planner, setup.options)->MakePlan(input));
+                         MakePlanner(setup.planner, options)->MakePlan(input));
   if (setup.pipeline == 1 || !HasPool(setup.planner)) return std::move(planned.plan);
   RALLY_ASSIGN_OR_RETURN(const StageSchedule schedule,
                          MakeSchedule(ScheduleKind::kPhaseAligned, setup.pipeline,
                                       static_cast<int32_t>(planned.plan.micro_batches.size())));
   RALLY_ASSIGN_OR_RETURN(Plan laid, LayOverTicks(planned.plan, schedule));
-  RALLY_RETURN_IF_ERROR(BalanceTicks(TopologyOf(setup, /*all_stages=*/true), setup.model,
-                                     setup.planner, setup.options, &laid));
+  RALLY_RETURN_IF_ERROR(Balance(setup, costs, &laid));
   return laid;
 }
 

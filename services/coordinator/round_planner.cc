@@ -44,7 +44,7 @@ class DatasetPlanner final : public RoundPlanner {
     plan.round = key.round;
     plan.step = key.step;
     plan.kind = key.kind;
-    RALLY_ASSIGN_OR_RETURN(plan, PlanAllStages(*spec_, std::move(plan)));
+    RALLY_ASSIGN_OR_RETURN(plan, PlanAllStages(*spec_, input.costs, std::move(plan)));
     RALLY_RETURN_IF_ERROR(CheckPlan(plan, spec_->model.mask));
     PlannedRound planned;
     planned.planning = clock_->Now() - start;

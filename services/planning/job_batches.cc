@@ -11,6 +11,7 @@
 #include "common/status_macros.h"
 #include "scheduler/pipeline_plan.h"
 #include "scheduler/pipeline_schedule.h"
+#include "scheduler/tick_balance.h"
 #include "scheduler/training_setup.h"
 
 namespace rally {
@@ -42,6 +43,8 @@ BatchShape ValidationShape(const JobSpec& spec) {
   shape.chunks = (spec.validation.chunks + group - 1) / group * group;
   return shape;
 }
+
+PlannerOptions OptionsOf(const JobSpec& spec) { return {.tolerance = spec.attention.tolerance}; }
 
 class DatasetBatches final : public JobBatches {
  public:
@@ -93,18 +96,17 @@ absl::StatusOr<std::unique_ptr<JobBatches>> JobBatches::Open(std::shared_ptr<con
 }
 
 std::unique_ptr<Planner> MakeJobPlanner(const JobSpec& spec) {
-  return MakePlanner(spec.planner(), {.tolerance = spec.attention.tolerance});
+  return MakePlanner(spec.planner(), OptionsOf(spec));
 }
 
-absl::StatusOr<Plan> PlanAllStages(const JobSpec& spec, Plan plan) {
+absl::StatusOr<Plan> PlanAllStages(const JobSpec& spec, const CostModel* costs, Plan plan) {
   if (spec.paced.stages == 1) return plan;
   RALLY_ASSIGN_OR_RETURN(const StageSchedule schedule,
                          MakeSchedule(ScheduleKind::kPhaseAligned, spec.paced.stages,
                                       static_cast<int32_t>(plan.micro_batches.size())));
   RALLY_ASSIGN_OR_RETURN(Plan laid, LayOverTicks(plan, schedule));
   if (HasPool(spec.planner())) {
-    RALLY_RETURN_IF_ERROR(BalanceTicks(spec.topology(), spec.model, spec.planner(),
-                                       {.tolerance = spec.attention.tolerance}, &laid));
+    RALLY_RETURN_IF_ERROR(BalanceTicks(spec.topology(), spec.model, OptionsOf(spec), costs, &laid));
   }
   return laid;
 }

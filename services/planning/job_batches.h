@@ -39,8 +39,8 @@ class JobBatches {
 std::unique_ptr<Planner> MakeJobPlanner(const JobSpec& spec);
 
 // A plan for the workers of one of the job's pipeline stages as one of them all, its tasks spread
-// over their pool; without stages as it is.
-absl::StatusOr<Plan> PlanAllStages(const JobSpec& spec, Plan plan);
+// over their pool; without stages as it is. `costs` may be null.
+absl::StatusOr<Plan> PlanAllStages(const JobSpec& spec, const CostModel* costs, Plan plan);
 
 // The same batch in order of arrival, every query at its home: what there is without a plan.
 absl::StatusOr<Plan> PlanWithoutPool(PlanInput input);

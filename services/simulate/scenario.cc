@@ -18,6 +18,7 @@ namespace {
 constexpr int64_t kMostTokens = int64_t{1} << 31;
 constexpr int64_t kMostGpus = 65536;
 constexpr int64_t kMostLayers = 10'000;
+constexpr int64_t kMostBatches = 1000;
 constexpr int64_t kMostWidth = 1 << 24;
 
 class ScenarioParser {
@@ -60,7 +61,7 @@ class ScenarioParser {
     double gigabytes = 0.0;
     reader->Read("memory_gb", 0.0, 1e6, &gigabytes);
     scenario_.memory_bytes = gigabytes * 1e9;
-    reader->Read("batches", 1, 1000, &scenario_.batches);
+    reader->Read("batches", 1, kMostBatches, &scenario_.batches);
     reader->Read("seed", 0, INT64_MAX, &scenario_.seed);
     if (!reader->ok()) return;
     absl::StatusOr<CostModel> costs = ReadProfileFile(PathOf(profile));
@@ -147,7 +148,8 @@ class ScenarioParser {
       setup.kind = *parsed;
       entry->Read("ping_pong", &setup.ping_pong);
       entry->Read("defer", &setup.defer);
-      entry->Read("tolerance", 1e-6, 1.0, &setup.options.tolerance);
+      if (setup.kind == PlannerKind::kRally) setup.options.tolerance = 0.0;  // Its own choice.
+      entry->Read("tolerance", 0.0, 1.0, &setup.options.tolerance);
       entry->Read("chunk_token_limit", 1.0, 1e6, &setup.options.chunk_token_limit);
       ReadDegree("context_parallel", 0, entry, &setup.context_parallel);
       setup.has_pipeline = entry->Has("pipeline");
@@ -210,6 +212,8 @@ class ScenarioParser {
       entry->Fail("batch", absl::StrCat("has ", run.batch.size(), " values for ", run.gpus.size(),
                                         " of gpus; it takes one, or one for each"));
     }
+    run.batches = scenario_.batches;
+    entry->Read("batches", 1, kMostBatches, &run.batches);
     ReadDegree("tensor", 1, entry, &run.tensor);
     ReadDegree("pipeline", 1, entry, &run.pipeline);
     ReadDegree("dedicated", 0, entry, &run.dedicated);

@@ -55,6 +55,7 @@ struct ScenarioRun {
   Degree pipeline = {{1}};
   Degree dedicated = {{0}};
   Degree chunk_tokens;  // Neither values nor best: a step's tokens in one micro-batch.
+  int32_t batches = 3;  // Steps simulated.
   Disturbances disturbances;
 };
 

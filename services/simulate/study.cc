@@ -208,13 +208,13 @@ class Study {
   absl::StatusOr<SetupForecast> Forecast(const StudyCase& of, const TrainingSetup& setup,
                                          bool timeline) {
     RALLY_RETURN_IF_ERROR(CheckSetup(setup));
-    return ForecastSetup(setup, *scenario_.costs, Lengths(of), scenario_.batches,
+    return ForecastSetup(setup, *scenario_.costs, Lengths(of), of.run->batches,
                          of.run->disturbances, timeline);
   }
 
   // Enough for every planner, deferring ones too; the same for all of them.
   const std::vector<int64_t>& Lengths(const StudyCase& of) {
-    const int64_t tokens = of.setup.batch_tokens * (2 * scenario_.batches + 1);
+    const int64_t tokens = of.setup.batch_tokens * (2 * of.run->batches + 1);
     std::vector<int64_t>& lengths =
         lengths_[std::make_tuple(of.distribution, of.setup.context, tokens)];
     if (lengths.empty()) {

@@ -179,7 +179,9 @@ TEST(ProfileTextTest, ErrorsNameLineFieldAndRange) {
   EXPECT_EQ(ErrorOf(Replaced("forward 64 100 1e6", "forward 64 100 1e6 7")),
             "line 8: attention: \"7\" stands after the last field");
   EXPECT_EQ(ErrorOf(Replaced("element-bytes 2", "element-bytes 2.5")),
-            "line 6: element-bytes: bytes: \"2.5\" is not a whole number in [1, 1125899906842624]");
+            "line 6: element-bytes: bytes: \"2.5\" is not a whole number in [1, 16]");
+  EXPECT_EQ(ErrorOf(Replaced("attention-shape 8 2", "attention-shape 8000000 2")),
+            "line 7: attention-shape: heads: \"8000000\" is not a whole number in [1, 1048576]");
   EXPECT_THAT(ErrorOf(Replaced("update 0.01", "upkeep 0.01")),
               HasSubstr("line 25: record: \"upkeep\" is not one of name, source, attention"));
   EXPECT_EQ(ErrorOf(absl::StrCat(kText, "linear forward 100 0.3\n")),

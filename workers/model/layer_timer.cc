@@ -56,11 +56,10 @@ absl::Span<float> Floats(const at::Tensor& flat) {
   return {flat.data_ptr<float>(), static_cast<size_t>(flat.numel())};
 }
 
-// Other work on the machine only ever makes a run slower.
-double LowerQuartile(std::vector<double> values) {
-  const auto quartile = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 4);
-  std::nth_element(values.begin(), quartile, values.end());
-  return *quartile;
+double Median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
 }
 
 // One document of made-up tokens.
@@ -138,21 +137,27 @@ class LayerTimerImpl final : public LayerTimer {
         few_(spec, kFewLayers),
         many_(spec, kManyLayers) {}
 
-  absl::StatusOr<LayerSeconds> MeasureLayers(int64_t tokens, int repeats) override {
+  absl::StatusOr<std::vector<LayerSeconds>> MeasureLayers(absl::Span<const int64_t> tokens,
+                                                          int repeats) override {
     try {
       at::set_num_threads(threads_);
       at::AutoGradMode grad_mode(true);
-      const MicroBatchRows rows = MakeRows(tokens, vocabulary_);
-      // [few, many][forward, backward]
-      std::array<std::array<std::vector<double>, 2>, 2> seconds;
-      for (int i = 0; i <= repeats; ++i) {
-        few_.RunLayers(rows, &seconds[0][0], &seconds[0][1]);
-        many_.RunLayers(rows, &seconds[1][0], &seconds[1][1]);
-        if (i == 0) seconds = {};  // Warms up.
+      std::vector<MicroBatchRows> rows;
+      for (const int64_t count : tokens) rows.push_back(MakeRows(count, vocabulary_));
+      std::vector<Samples> samples(tokens.size());
+      for (int pass = 0; pass <= repeats; ++pass) {
+        for (size_t i = 0; i < tokens.size(); ++i) {
+          few_.RunLayers(rows[i], &samples[i].few[0], &samples[i].few[1]);
+          many_.RunLayers(rows[i], &samples[i].many[0], &samples[i].many[1]);
+          if (pass == 0) samples[i] = {};  // Warms up.
+        }
       }
-      LayerSeconds result;
-      Split(seconds[0][0], seconds[1][0], &result.layer_forward, &result.head_forward);
-      Split(seconds[0][1], seconds[1][1], &result.layer_backward, &result.head_backward);
+      std::vector<LayerSeconds> result(tokens.size());
+      for (size_t i = 0; i < tokens.size(); ++i) {
+        const Samples& s = samples[i];
+        Split(s.few[0], s.many[0], &result[i].layer_forward, &result[i].head_forward);
+        Split(s.few[1], s.many[1], &result[i].layer_backward, &result[i].head_backward);
+      }
       return result;
     } catch (const std::exception& error) {
       return absl::InternalError(error.what());
@@ -168,8 +173,8 @@ class LayerTimerImpl final : public LayerTimer {
         many_.RunUpdate(&seconds[1]);
         if (i == 0) seconds = {};
       }
-      const double few = LowerQuartile(seconds[0]);
-      const double many = LowerQuartile(seconds[1]);
+      const double few = Median(seconds[0]);
+      const double many = Median(seconds[1]);
       const double more = static_cast<double>(many_.parameters() - few_.parameters());
       UpdateSeconds result;
       result.per_parameter = std::max(0.0, many - few) / more;
@@ -182,10 +187,16 @@ class LayerTimerImpl final : public LayerTimer {
   }
 
  private:
+  // By direction.
+  struct Samples {
+    std::array<std::vector<double>, 2> few;
+    std::array<std::vector<double>, 2> many;
+  };
+
   static void Split(const std::vector<double>& few, const std::vector<double>& many, double* layer,
                     double* head) {
-    const double fewer = LowerQuartile(few);
-    const double more = LowerQuartile(many);
+    const double fewer = Median(few);
+    const double more = Median(many);
     *layer = std::max(kLeastShare * fewer, (more - fewer) / (kManyLayers - kFewLayers));
     *head = std::max(kLeastShare * fewer, fewer - kFewLayers * *layer);
   }

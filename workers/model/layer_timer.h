@@ -8,8 +8,10 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include <absl/status/statusor.h>
+#include <absl/types/span.h>
 
 #include "scheduler/job_spec.h"
 
@@ -34,8 +36,10 @@ class LayerTimer {
  public:
   virtual ~LayerTimer() = default;
 
-  // Lower quartiles of `repeats` runs. Errors are LibTorch's, Internal.
-  virtual absl::StatusOr<LayerSeconds> MeasureLayers(int64_t tokens, int repeats) = 0;
+  // For nano-batches of these token counts, in turn, so that all see the same of what else the
+  // machine does; medians of `repeats` runs. Errors are LibTorch's, Internal.
+  virtual absl::StatusOr<std::vector<LayerSeconds>> MeasureLayers(absl::Span<const int64_t> tokens,
+                                                                  int repeats) = 0;
   virtual absl::StatusOr<UpdateSeconds> MeasureUpdate(int repeats) = 0;
 };
 

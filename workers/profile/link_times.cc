@@ -8,6 +8,8 @@
 #include <string>
 #include <utility>
 
+#include <absl/strings/numbers.h>
+#include <absl/strings/str_cat.h>
 #include <absl/time/clock.h>
 
 #include "common/status_macros.h"
@@ -80,7 +82,7 @@ absl::StatusOr<double> TimeTogether(int fd, int rank, const TimingEffort& effort
     RALLY_RETURN_IF_ERROR(call());
     const absl::Time start = absl::Now();
     RALLY_RETURN_IF_ERROR(call());
-    const double once = absl::ToDoubleSeconds(absl::Now() - start);
+    const double once = std::max(1e-9, absl::ToDoubleSeconds(absl::Now() - start));
     const int calls = std::clamp(static_cast<int>(effort.sample_seconds / once), 1, 1000);
     RALLY_RETURN_IF_ERROR(SwapText(fd, std::to_string(calls)).status());
     std::vector<double> samples;
@@ -89,11 +91,15 @@ absl::StatusOr<double> TimeTogether(int fd, int rank, const TimingEffort& effort
       for (int j = 0; j < calls; ++j) RALLY_RETURN_IF_ERROR(call());
       samples.push_back(absl::ToDoubleSeconds(absl::Now() - begin) / calls);
     }
-    return LowerQuartile(std::move(samples));
+    return Median(std::move(samples));
   }
   for (int i = 0; i < 2; ++i) RALLY_RETURN_IF_ERROR(call());
-  RALLY_ASSIGN_OR_RETURN(const std::string calls, SwapText(fd, ""));
-  for (int i = 0; i < effort.samples * std::stoi(calls); ++i) RALLY_RETURN_IF_ERROR(call());
+  RALLY_ASSIGN_OR_RETURN(const std::string text, SwapText(fd, ""));
+  int calls = 0;
+  if (!absl::SimpleAtoi(text, &calls)) {
+    return absl::InternalError(absl::StrCat("the other process sent \"", text, "\""));
+  }
+  for (int i = 0; i < effort.samples * calls; ++i) RALLY_RETURN_IF_ERROR(call());
   return 0.0;
 }
 

@@ -36,7 +36,7 @@ Extent ExtentOf(bool quick) {
   Extent extent;
   if (quick) {
     extent.grid = {{32, 256}, {64, 512, 2048}};
-    extent.tokens = {64, 512};
+    extent.tokens = {64, 512, 2048};
     extent.links = {{64, 65536, 1 << 20}, {1 << 12, 1 << 18}, {7, 0.002}};
     extent.timing = {7, 0.002};
     extent.repeats = 7;
@@ -149,14 +149,14 @@ class MachineProfiler {
     progress_("layers, head and optimizer");
     RALLY_ASSIGN_OR_RETURN(const std::unique_ptr<LayerTimer> timer,
                            MakeLayerTimer(options_.spec, options_.threads));
-    for (const int64_t tokens : extent_.tokens) {
-      RALLY_ASSIGN_OR_RETURN(const LayerSeconds seconds,
-                             timer->MeasureLayers(tokens, extent_.repeats));
-      const auto amount = static_cast<double>(tokens);
-      profile_.linear[0][amount] = seconds.layer_forward;
-      profile_.linear[1][amount] = seconds.layer_backward;
-      profile_.head[0][amount] = seconds.head_forward;
-      profile_.head[1][amount] = seconds.head_backward;
+    RALLY_ASSIGN_OR_RETURN(const std::vector<LayerSeconds> seconds,
+                           timer->MeasureLayers(extent_.tokens, extent_.repeats));
+    for (size_t i = 0; i < seconds.size(); ++i) {
+      const auto tokens = static_cast<double>(extent_.tokens[i]);
+      profile_.linear[0][tokens] = seconds[i].layer_forward;
+      profile_.linear[1][tokens] = seconds[i].layer_backward;
+      profile_.head[0][tokens] = seconds[i].head_forward;
+      profile_.head[1][tokens] = seconds[i].head_backward;
     }
     RALLY_ASSIGN_OR_RETURN(const UpdateSeconds update, timer->MeasureUpdate(extent_.repeats));
     profile_.update = {update.fixed, update.per_parameter};

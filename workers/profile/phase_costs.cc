@@ -135,7 +135,7 @@ absl::StatusOr<PhaseTimes> Measure(const ModelShape& model, int64_t tokens, int 
       if (i > 0) samples[static_cast<size_t>(direction)].push_back(seconds);  // After a warm-up.
     }
   }
-  return PhaseTimes{{LowerQuartile(samples[0]), LowerQuartile(samples[1])},
+  return PhaseTimes{{Median(samples[0]), Median(samples[1])},
                     {phase.Bytes(Direction::kForward), phase.Bytes(Direction::kBackward)}};
 }
 

@@ -16,7 +16,7 @@
 
 namespace rally {
 
-// By direction; lower quartiles of `repeats` phases.
+// By direction; medians of `repeats` phases.
 absl::StatusOr<std::array<Profile::Cost, kDirections>> MeasurePhaseCosts(const ModelShape& model,
                                                                          int repeats,
                                                                          AttentionKernel* kernel);

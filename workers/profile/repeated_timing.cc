@@ -32,13 +32,13 @@ absl::StatusOr<double> TimeCall(const TimingEffort& effort,
     RALLY_ASSIGN_OR_RETURN(const double seconds, TimeSample(effort.sample_seconds, call));
     samples.push_back(seconds);
   }
-  return LowerQuartile(std::move(samples));
+  return Median(std::move(samples));
 }
 
-double LowerQuartile(std::vector<double> values) {
-  const auto quartile = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 4);
-  std::nth_element(values.begin(), quartile, values.end());
-  return *quartile;
+double Median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
 }
 
 }  // namespace rally

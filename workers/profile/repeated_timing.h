@@ -14,16 +14,15 @@ namespace rally {
 
 // How long one figure is measured.
 struct TimingEffort {
-  int samples = 15;               // At least 1; their lower quartile counts.
+  int samples = 15;               // At least 1; their median counts.
   double sample_seconds = 0.004;  // A sample repeats a shorter call until it has taken this long.
 };
 
 // Seconds of one call of `call`, which is called once before, to warm up. Its error ends it.
 absl::StatusOr<double> TimeCall(const TimingEffort& effort, absl::FunctionRef<absl::Status()> call);
 
-// The value that a quarter of the others fall below: other work on the machine only ever makes a
-// sample slower, but the fastest may have been luck. Not of none.
-double LowerQuartile(std::vector<double> values);
+// The middle value, the upper one of two. Not of none.
+double Median(std::vector<double> values);
 
 }  // namespace rally
 

@@ -1,0 +1,90 @@
+"""`rally profile` and the simulator predict what a real job then takes."""
+
+import json
+import os
+import statistics
+import unittest
+
+from cluster import Cluster, merged, run_rally, write_job
+
+# Tokens of the documents that fill a step, over and over: one long, some short.
+STEP_LENGTHS = (1400, 90, 300, 60, 700, 180, 500, 120, 746)
+STEPS = 12
+WARM_UP = 4  # Steps that touch memory for the first time.
+CLOSE = 0.15
+# The machine may be shared: compute and job are measured one after the other, and both must have
+# the same share of it. One attempt of these must agree.
+ATTEMPTS = 4
+
+
+def make_dataset(directory):
+    """Documents whose tokens, one a byte and one for the end, fill each step of 4,096 exactly."""
+    assert sum(STEP_LENGTHS) == 4096
+    path = os.path.join(directory, "equal-steps.jsonl")
+    with open(path, "w") as file:
+        for _ in range(4 * STEPS):
+            for length in STEP_LENGTHS:
+                text = ("a quick fox " * length)[:length - 1]  # And the end of the document.
+                file.write(json.dumps({"text": text}) + "\n")
+    output = os.path.join(directory, "dataset")
+    result = run_rally("data", "prepare", path, "--output", output)
+    if result.returncode != 0:
+        raise RuntimeError(result.stderr)
+    return output
+
+
+def job(dataset):
+    return {
+        "model": {"layers": 3, "hidden_size": 256, "feed_forward_size": 704, "heads": 4,
+                  "kv_heads": 2, "head_dim": 64},
+        "data": {"path": dataset, "shuffle": False, "validation_fraction": 0},
+        "batch": {"chunk_tokens": 4096, "chunks": 1, "max_document_tokens": 4096},
+        "training": {"steps": STEPS},
+        "workers": 1,
+        "attention": {"dedicated": 1},
+    }
+
+
+class PredictionTest(unittest.TestCase):
+
+    @classmethod
+    def setUpClass(cls):
+        cls.cluster = Cluster(workers=2, attention_servers=1).__enter__()
+        cls.addClassCleanup(cls.cluster.__exit__, None, None, None)
+        cls.dataset = make_dataset(cls.cluster.directory)
+
+    def predicted(self, path, profile):
+        result = run_rally("profile", path, "--quick", "--threads=1", "--output", profile)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        plan = run_rally("plan", path, "--profile", profile, "--json")
+        self.assertEqual(plan.returncode, 0, plan.stderr)
+        return json.loads(plan.stdout)["forecast"]["step_seconds"]
+
+    def measured(self, name, spec):
+        self.cluster.submit(name, spec)
+        seconds = [float(event["step"]["duration"].rstrip("s"))
+                   for event in self.cluster.events(name) if "step" in event]
+        self.assertEqual(len(seconds), STEPS)
+        return statistics.median(seconds[WARM_UP:])
+
+    def check(self, name, **changes):
+        spec = merged(job(self.dataset), changes)
+        path = write_job(self.cluster.path(name + ".yaml"), spec)
+        ratios = []
+        for attempt in range(ATTEMPTS):
+            predicted = self.predicted(path, self.cluster.path(f"{name}-{attempt}.profile"))
+            ratios.append(self.measured(f"{name}-{attempt}", spec) / predicted)
+            if abs(ratios[-1] - 1) <= CLOSE:
+                return
+        self.fail(f"{name}: measured over predicted {ratios}")
+
+    def test_a_worker_and_a_server(self):
+        self.check("dedicated")
+
+    def test_two_workers_in_place(self):
+        self.check("in-place", batch={"chunk_tokens": 2048, "chunks": 2}, workers=2,
+                   attention={"dedicated": 0, "in_place": True})
+
+
+if __name__ == "__main__":
+    unittest.main()

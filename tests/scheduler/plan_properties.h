@@ -1,0 +1,19 @@
+// What every plan must hold, whatever it was asked: shared by tests and the fuzzer.
+#ifndef RALLY_TESTS_SCHEDULER_PLAN_PROPERTIES_H_
+#define RALLY_TESTS_SCHEDULER_PLAN_PROPERTIES_H_
+
+#include <absl/status/status.h>
+
+#include "scheduler/planner.h"
+
+namespace rally::test {
+
+// OK when the plan passes CheckPlan, holds exactly the batch's documents, every worker of a phase
+// has the same tokens up to one, and every server's work lies within the tolerance, but for what is
+// smaller than one query row shard of `granularity` rows against one key. Otherwise the first that
+// does not hold.
+absl::Status CheckProperties(const PlanInput& input, double tolerance, const PlannedBatch& planned);
+
+}  // namespace rally::test
+
+#endif  // RALLY_TESTS_SCHEDULER_PLAN_PROPERTIES_H_
