@@ -32,8 +32,8 @@ uint64_t Tag::Encode() const {
 std::string Tag::ToString() const {
   return absl::StrCat("epoch ", epoch, " round ", round, " micro-batch ", micro_batch, " layer ",
                       layer, nano_batch == 0 ? " ping" : " pong",
-                      backward ? " backward" : " forward",
-                      kKinds[static_cast<size_t>(kind)], " from ", source);
+                      backward ? " backward" : " forward", kKinds[static_cast<size_t>(kind)],
+                      " from ", source);
 }
 
 }  // namespace rally
