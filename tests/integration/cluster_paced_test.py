@@ -21,7 +21,8 @@ IN_PLACE = {"attention": {"in_place": True}}
 JOBS = {
     "local": {},
     "in-place": IN_PLACE,
-    "dedicated": {"workers": 14, "attention": {"dedicated": 2}, "batch": {"chunks": 14}},
+    "dedicated": {"workers": 14, "attention": {"dedicated": 2}, "batch": {"chunks": 14},
+                  "model": {"layers": 2}},
     "stages": merged(IN_PLACE, {"paced": {"stages": 4}}),
 }
 
