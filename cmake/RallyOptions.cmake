@@ -28,6 +28,10 @@ if(RALLY_SANITIZE)
   add_link_options(-fsanitize=${RALLY_SANITIZE})
 endif()
 
+if(RALLY_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
 # The flags of our own code; third-party headers are SYSTEM and stay silent.
 add_library(rally_flags INTERFACE)
 target_include_directories(rally_flags INTERFACE ${PROJECT_SOURCE_DIR})

@@ -15,7 +15,7 @@ namespace {
 constexpr size_t kMostShards = 16;                 // Of a worker, that an exchange may involve.
 constexpr size_t kFewShards = 10;                  // With so few, three at a time.
 constexpr int kMostPartners = 8;                   // Workers tried for an exchange of work.
-constexpr int kMostTakers = 32;                    // Workers tried to carry tokens over to.
+constexpr size_t kMostTakers = 32;                 // Workers tried to carry tokens over to.
 constexpr int64_t kLastResort = int64_t{1} << 40;  // Rows; above any document's.
 constexpr double kWorthwhile = 0.95;  // An exchange leaves at most so much of what is above.
 
@@ -72,16 +72,20 @@ void GapFiller::CarrySurplus() {
   const auto workers = static_cast<int32_t>(shards_.size());
   for (int32_t worker = 0; worker < workers; ++worker) {
     while (placement_.gaps[worker] < 0) {
-      if (!CarryOver(worker)) Cut(worker);
+      // Rather look at every gap than cut below the granularity.
+      if (CarryOver(worker, kMostTakers)) continue;
+      if (!Cut(worker, /*last_resort=*/false) && !CarryOver(worker, gaps_.size())) {
+        Cut(worker, /*last_resort=*/true);
+      }
     }
   }
 }
 
 // One exchange that brings the worker's surplus to nothing, or a partner's gap.
-bool GapFiller::CarryOver(int32_t from) {
+bool GapFiller::CarryOver(int32_t from, size_t most_takers) {
   const std::vector<Pick>& given = Picks(from, Choice::kShortest);
-  int tried = 0;
-  for (auto gap = gaps_.rbegin(); gap != gaps_.rend() && tried < kMostTakers; ++gap, ++tried) {
+  size_t tried = 0;
+  for (auto gap = gaps_.rbegin(); gap != gaps_.rend() && tried < most_takers; ++gap, ++tried) {
     const int64_t tokens = std::min(-placement_.gaps[from], gap->first);
     Exchange exchange;
     const std::vector<Pick>& taken = Picks(gap->second, Choice::kShortest);
@@ -93,14 +97,18 @@ bool GapFiller::CarryOver(int32_t from) {
 }
 
 // Cuts a shard so that the worker's surplus, or a gap, comes to nothing. Gaps below the granularity
-// come first: they take a document's last rows, which are gone after a larger cut.
-void GapFiller::Cut(int32_t from) {
+// come first: they take a document's last rows, which are gone after a larger cut. Cuts below the
+// granularity only as the last resort; returns whether it did.
+bool GapFiller::Cut(int32_t from, bool last_resort) {
   RALLY_CHECK(!gaps_.empty(), "gaps and surplus hold the same tokens");
   const bool small = gaps_.begin()->first < input_.granularity;
   const auto [gap, to] = small ? *gaps_.begin() : *gaps_.rbegin();
   const int64_t tokens = std::min(-placement_.gaps[from], gap);
   const CutPlace place = FindCut(from, tokens);
-  if (place.rows >= kLastResort) ++small_shards_;
+  if (place.rows >= kLastResort) {
+    if (!last_resort) return false;
+    ++small_shards_;
+  }
   ShardsChanged(from);
   DocumentShard& shard = shards_[from][place.shard];
   DocumentShard moved = shard;
@@ -113,6 +121,7 @@ void GapFiller::Cut(int32_t from) {
   const double parts = input_.Pairs(shard.begin, shard.end) + input_.Pairs(moved.begin, moved.end);
   SetPairs(from, placement_.pairs[from] - before + parts);
   Move(from, to, moved);
+  return true;
 }
 
 // The cut that makes the fewest keys travel. Parts below the granularity, other than a document's

@@ -55,8 +55,8 @@ class GapFiller {
 
   void PlaceLeftOver();
   void CarrySurplus();
-  bool CarryOver(int32_t from);
-  void Cut(int32_t from);
+  bool CarryOver(int32_t from, size_t most_takers);
+  bool Cut(int32_t from, bool last_resort);
   CutPlace FindCut(int32_t from, int64_t tokens) const;
   void LightenWork();
   bool Lighten(int32_t from);

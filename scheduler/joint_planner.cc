@@ -28,7 +28,7 @@ namespace {
 
 // Layers alike: so many tell plans apart.
 constexpr int64_t kComparedLayers = 2;
-constexpr std::array<double, 5> kTolerances = {0.02, 0.01, 0.05, 0.1, 0.2};
+constexpr std::array<double, 5> kTolerances = {0.02, 0.01, 0.005, 0.05, 0.1};
 // Placements of a phase that are finished and compared; so many more when those have shards below
 // the granularity.
 constexpr size_t kMostFinished = 2;
@@ -142,10 +142,13 @@ class JointPlan {
     goal.limits = WorkLimits(input_.topology, pairs, tolerance_);
     std::optional<MicroBatch> best;
     std::pair<int64_t, double> least;  // Shards below the granularity, bytes.
-    const size_t enough = SizeOf(*phase) < kLarge ? kMostFinished : 1;
+    const bool large = SizeOf(*phase) >= kLarge;
+    const size_t enough = large ? 1 : kMostFinished;
+    const size_t most = large ? kMostFinished : kMostFinished + kMostSpare;
     size_t finished = 0;
     for (const PhaseSearch::Found& found : phase->search->best()) {
-      if (finished++ >= enough && least.first == 0) break;
+      if (finished == most || (finished >= enough && least.first == 0)) break;
+      ++finished;
       PhasePlacement placement = found.placement;
       const int64_t small_shards = GapFiller(&phase->input, &placement).Run();
       MicroBatch candidate = *micro_batch;

@@ -1,6 +1,7 @@
 #include "scheduler/simulator.h"
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <string>
 #include <utility>
@@ -109,6 +110,17 @@ StepForecast RunLayers(const SimulationInput& input, const DeviceShape& device,
   return forecast;
 }
 
+// A wait that the first layers alone have extrapolates to less than none: it is taken off what
+// takes longest.
+void SettleDeficits(std::array<double, kActivities>* seconds) {
+  double deficit = 0.0;
+  for (double& of_activity : *seconds) {
+    deficit += std::min(0.0, of_activity);
+    of_activity = std::max(0.0, of_activity);
+  }
+  *std::max_element(seconds->begin(), seconds->end()) += deficit;
+}
+
 // What `fewer` becomes with `times` as much more as `more` has.
 StepForecast Extrapolate(const StepForecast& fewer, const StepForecast& more, double times) {
   const auto along = [times](double from, double to) { return from + times * (to - from); };
@@ -122,6 +134,7 @@ StepForecast Extrapolate(const StepForecast& fewer, const StepForecast& more, do
       result.devices[rank].seconds[a] =
           along(fewer.devices[rank].seconds[a], more.devices[rank].seconds[a]);
     }
+    SettleDeficits(&result.devices[rank].seconds);
   }
   return result;
 }

@@ -1,5 +1,6 @@
 #include "scheduler/task_assignment.h"
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -83,7 +84,9 @@ std::vector<double> WorkLimits(const Topology& topology, double pairs, double to
   double weights = 0.0;
   for (int32_t rank = 0; rank < topology.ranks(); ++rank) weights += topology.weight(rank);
   for (int32_t rank = 0; rank < topology.ranks(); ++rank) {
-    limits[rank] = pairs * topology.weight(rank) / weights * (1.0 + tolerance);
+    const double share = pairs * topology.weight(rank) / weights;
+    // Pairs are whole: all of them find a place only if a share may be rounded up.
+    limits[rank] = std::max(share * (1.0 + tolerance), std::ceil(share));
   }
   return limits;
 }

@@ -18,7 +18,8 @@ namespace rally {
 absl::Status CheckPlannerOptions(const PlannerOptions& options);
 absl::Status CheckTopology(const Topology& topology);
 
-// Most pairs of each rank: its share of `pairs` by weight, and the tolerance on top. [ranks]
+// Most pairs of each rank: its share of `pairs` by weight and the tolerance on top, or the share
+// rounded up to whole pairs. [ranks]
 std::vector<double> WorkLimits(const Topology& topology, double pairs, double tolerance);
 
 // Gives tasks to the ranks in order, each as much as its limit's share, for pools that the homes

@@ -76,9 +76,9 @@ absl::Status SimulateCommand(const CommandContext& context, const GlobalOptions&
   const absl::StatusOr<std::vector<StudyRow>> rows = RunStudy(scenario, study);
   console.KeepLive();
   RALLY_RETURN_IF_ERROR(rows.status());
-  RALLY_RETURN_IF_ERROR(WriteOutputs(options, scenario, *rows));
   console.out() << (globals.json ? StudyJson(*rows, scenario.baseline)
                                  : StudyTable(*rows, scenario.baseline));
+  RALLY_RETURN_IF_ERROR(WriteOutputs(options, scenario, *rows));
   const bool any =
       std::any_of(rows->begin(), rows->end(), [](const StudyRow& row) { return row.status.ok(); });
   return any ? absl::OkStatus() : absl::InvalidArgumentError("no row of the scenario can be run");

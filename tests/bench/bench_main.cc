@@ -4,6 +4,7 @@
 //
 // Results go to standard output, errors to standard error. Exit code 0, 1 when a bench fails, 2 for
 // wrong usage. A command's flags and its line of help stand in kCommands.
+#include <algorithm>
 #include <cstdint>
 #include <iostream>
 #include <map>
@@ -20,6 +21,7 @@
 #include "tests/bench/attention_bench.h"
 #include "tests/bench/balance_bench.h"
 #include "tests/bench/pingpong_bench.h"
+#include "tests/bench/planner_bench.h"
 #include "tests/bench/transport_bench.h"
 
 namespace rally::bench {
@@ -125,6 +127,18 @@ absl::Status Pingpong(Flags* flags, std::ostream& out) {
   return RunPingpongBench(options, out);
 }
 
+absl::Status PlannerTime(Flags* flags, std::ostream& out) {
+  PlannerBenchOptions options;
+  RALLY_RETURN_IF_ERROR(flags->Take("json", &options.json));
+  RALLY_RETURN_IF_ERROR(flags->Take("servers", &options.servers));
+  RALLY_RETURN_IF_ERROR(flags->Take("repeats", &options.repeats));
+  RALLY_RETURN_IF_ERROR(flags->Finish());
+  if (std::find(options.servers.begin(), options.servers.end(), 0) != options.servers.end()) {
+    return absl::InvalidArgumentError("--servers=0: must be positive numbers");
+  }
+  return RunPlannerBench(options, out);
+}
+
 absl::Status TransportTable(Flags* flags, std::ostream& out) {
   RALLY_RETURN_IF_ERROR(flags->Finish());
   return RunTransportBench(out);
@@ -146,6 +160,8 @@ constexpr Command kCommands[] = {
      "--pairs=7  --attempts=5 (runs on fewer than 1.8 cores are repeated)", Balance},
     {"pingpong", "step throughput with ping-pong over without, on a slow network", "--pairs=7",
      Pingpong},
+    {"planner", "what a plan takes on one core, by servers", "--servers=8,64,512  --repeats=9",
+     PlannerTime},
     {"transport", "latency and bandwidth between two processes of this machine; a table only", "",
      TransportTable},
 };
