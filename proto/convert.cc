@@ -155,6 +155,16 @@ CheckpointSpec CheckpointFromProto(const v1::CheckpointSpec& message) {
   return checkpoint;
 }
 
+PacedSpec PacedFromProto(const v1::PacedSpec& message) {
+  PacedSpec paced;
+  RALLY_TAKE(message, profile, paced.profile);
+  RALLY_TAKE(message, time_scale, paced.time_scale);
+  RALLY_TAKE(message, message_scale, paced.message_scale);
+  RALLY_TAKE(message, stages, paced.stages);
+  RALLY_TAKE(message, ranks_per_node, paced.ranks_per_node);
+  return paced;
+}
+
 #undef RALLY_TAKE
 
 void ModelToProto(const ModelShape& model, v1::ModelSpec* message) {
@@ -217,6 +227,14 @@ void RunToProto(const JobSpec& spec, v1::JobSpec* message) {
   checkpoint->set_resume(spec.checkpoint.resume);
 }
 
+void PacedToProto(const PacedSpec& paced, v1::PacedSpec* message) {
+  message->set_profile(paced.profile);
+  message->set_time_scale(paced.time_scale);
+  message->set_message_scale(paced.message_scale);
+  message->set_stages(paced.stages);
+  message->set_ranks_per_node(paced.ranks_per_node);
+}
+
 }  // namespace
 
 absl::StatusOr<JobSpec> FromProto(const v1::JobSpec& message) {
@@ -228,6 +246,7 @@ absl::StatusOr<JobSpec> FromProto(const v1::JobSpec& message) {
   RALLY_ASSIGN_OR_RETURN(spec.training, TrainingFromProto(message.training()));
   if (message.has_workers()) spec.workers = message.workers();
   RALLY_ASSIGN_OR_RETURN(spec.attention, AttentionFromProto(message.attention()));
+  spec.paced = PacedFromProto(message.paced());
   spec.validation = ValidationFromProto(message.validation());
   spec.checkpoint = CheckpointFromProto(message.checkpoint());
   if (message.has_priority()) spec.priority = message.priority();
@@ -247,6 +266,7 @@ v1::JobSpec ToProto(const JobSpec& spec) {
   message.set_priority(spec.priority);
   message.set_max_restarts(spec.max_restarts);
   message.set_deterministic(spec.deterministic);
+  if (spec.paced.enabled()) PacedToProto(spec.paced, message.mutable_paced());
   return message;
 }
 

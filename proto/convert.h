@@ -20,7 +20,8 @@ namespace rally {
 
 // Absent fields take JobSpec's defaults; the result has passed ValidateJobSpec.
 absl::StatusOr<JobSpec> FromProto(const v1::JobSpec& message);
-v1::JobSpec ToProto(const JobSpec& spec);  // Every field set.
+// Every field set; `paced` only of a paced job.
+v1::JobSpec ToProto(const JobSpec& spec);
 
 // Checks sizes of parallel arrays and index ranges; CheckPlan proves the rest.
 absl::StatusOr<Plan> FromProto(const v1::Plan& message);

@@ -19,9 +19,6 @@
 
 namespace rally {
 
-// Costs by micro-batch and nano-batch of the plan.
-using PhaseTable = std::vector<std::array<PhaseCosts, kNanoBatches>>;
-
 class EventEngine {
  public:
   // `tables[k]` holds the costs once k failures have been detected; input.failures are in the order

@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include <absl/status/status.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/string_view.h>
 
 #include "common/status_macros.h"
+#include "scheduler/cost_model.h"
 
 namespace rally {
 namespace {
@@ -102,6 +104,27 @@ absl::Status ValidateOptimizer(const OptimizerSpec& optimizer) {
   return CheckReal("optimizer.gradient_clip", optimizer.gradient_clip, 0.0, 1e6, Bounds::kClosed);
 }
 
+absl::Status ValidatePaced(const JobSpec& spec) {
+  const PacedSpec& paced = spec.paced;
+  RALLY_RETURN_IF_ERROR(
+      CheckReal("paced.time_scale", paced.time_scale, 0.0, 1e6, Bounds::kOpenBelow));
+  RALLY_RETURN_IF_ERROR(
+      CheckReal("paced.message_scale", paced.message_scale, 0.0, 1.0, Bounds::kClosed));
+  RALLY_RETURN_IF_ERROR(CheckInteger("paced.ranks_per_node", paced.ranks_per_node, 0, 4096));
+  RALLY_RETURN_IF_ERROR(CheckInteger("paced.stages", paced.stages, 1, spec.workers));
+  for (const auto& [name, count] : {std::pair<absl::string_view, int64_t>{"workers", spec.workers},
+                                    {"model.layers", spec.model.layers}}) {
+    if (count % paced.stages == 0) continue;
+    return Reject("paced.stages", absl::StrCat(paced.stages),
+                  absl::StrCat("the divisors of ", name, ", which is ", count));
+  }
+  if (paced.enabled()) return Annotate(CostModel::Parse(paced.profile).status(), "paced.profile");
+  if (paced.stages == 1) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "paced.profile: required when paced.stages is ", paced.stages,
+      ": only a paced job has pipeline stages, a worker that trains holds every layer"));
+}
+
 absl::Status ValidateCheckpoint(const CheckpointSpec& checkpoint) {
   RALLY_RETURN_IF_ERROR(CheckInteger("checkpoint.every", checkpoint.every, 0, 10000000));
   RALLY_RETURN_IF_ERROR(CheckInteger("checkpoint.keep", checkpoint.keep, 1, 10000));
@@ -120,7 +143,8 @@ absl::Status ValidateJobSpec(const JobSpec& spec) {
   RALLY_RETURN_IF_ERROR(ValidateModel(spec.model));
   RALLY_RETURN_IF_ERROR(ValidateData(spec.data));
   RALLY_RETURN_IF_ERROR(CheckInteger("workers", spec.workers, 1, 1024));
-  RALLY_RETURN_IF_ERROR(ValidateBatch(spec.batch, spec.workers));
+  RALLY_RETURN_IF_ERROR(ValidatePaced(spec));
+  RALLY_RETURN_IF_ERROR(ValidateBatch(spec.batch, spec.replicas()));
   RALLY_RETURN_IF_ERROR(ValidateOptimizer(spec.optimizer));
   RALLY_RETURN_IF_ERROR(CheckInteger("training.steps", spec.training.steps, 1, 10000000));
   RALLY_RETURN_IF_ERROR(CheckInteger("attention.dedicated", spec.attention.dedicated, 0, 1024));

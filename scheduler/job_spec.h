@@ -66,13 +66,26 @@ struct CheckpointSpec {
   bool resume = false;    // Continue from the newest checkpoint there, if any.
 };
 
+// Devices that take the time of a profile instead of computing. Times of a paced job are those of
+// the emulated devices: what passes here, divided by `time_scale`.
+struct PacedSpec {
+  std::string profile;          // Text of a profile (docs/profile-format.md). Empty: a real job.
+  double time_scale = 1.0;      // How much slower than the profile's device all runs, (0, 1e6]
+  double message_scale = 0.01;  // Part of a message's bytes that is really sent, [0, 1]
+  int32_t stages = 1;           // Pipeline stages; divides workers and model.layers.
+  int32_t ranks_per_node = 0;   // Topology::ranks_per_node.
+
+  bool enabled() const { return !profile.empty(); }
+};
+
 struct JobSpec {
   ModelShape model;
   DataSpec data;
   BatchShape batch;
   OptimizerSpec optimizer;
   TrainingSpec training;
-  int32_t workers = 1;  // Data-parallel model workers, [1, 1024]
+  int32_t workers = 1;  // Model workers, of all stages, [1, 1024]
+  PacedSpec paced;
   AttentionSpec attention;
   ValidationSpec validation;
   CheckpointSpec checkpoint;
@@ -81,7 +94,11 @@ struct JobSpec {
   // Equal jobs give equal bits: plans depend on the job alone, never on time measured.
   bool deterministic = false;
 
-  Topology topology() const { return {workers, attention.dedicated, attention.in_place}; }
+  Topology topology() const {
+    return {workers, attention.dedicated, attention.in_place, paced.ranks_per_node};
+  }
+  // Workers that hold the same layers.
+  int32_t replicas() const { return workers / paced.stages; }
   PlannerKind planner() const {
     return topology().local() ? PlannerKind::kLocal : attention.planner;
   }

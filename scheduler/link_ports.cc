@@ -20,17 +20,28 @@ LinkPorts::LinkPorts(const Topology* topology, const CostModel* costs)
 }
 
 double LinkPorts::Send(int32_t from, int32_t to, double bytes, double now) {
+  return Arrive(from, to, bytes, now, Depart(from, to, bytes, now));
+}
+
+double LinkPorts::Depart(int32_t from, int32_t to, double bytes, double now) {
   const LinkClass of_class = topology_->link(from, to);
   const auto link = static_cast<size_t>(of_class);
   bytes_[link] += bytes;
   if (of_class == LinkClass::kSameProcess) return now;
-  const double occupied = bytes * seconds_per_byte_[link];
   double& sending = sending_until_[from][link];
+  sending = std::max(sending, now) + bytes * seconds_per_byte_[link];
+  return sending;
+}
+
+double LinkPorts::Arrive(int32_t from, int32_t to, double bytes, double now, double departed) {
+  const LinkClass of_class = topology_->link(from, to);
+  if (of_class == LinkClass::kSameProcess) return now;
+  const auto link = static_cast<size_t>(of_class);
+  const double occupied = bytes * seconds_per_byte_[link];
   double& receiving = receiving_until_[to][link];
-  sending = std::max(sending, now) + occupied;
   receiving = std::max(receiving, now) + occupied;
   const double latency = costs_->TransferSeconds(of_class, bytes) - occupied;
-  return std::max(sending, receiving) + std::max(0.0, latency);
+  return std::max(departed, receiving) + std::max(0.0, latency);
 }
 
 }  // namespace rally

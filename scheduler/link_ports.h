@@ -25,6 +25,10 @@ class LinkPorts {
 
   // The arrival of a message that is sent at `now`, which does not fall from call to call.
   double Send(int32_t from, int32_t to, double bytes, double now);
+  // Its two halves, for a device that knows its own ports alone: when the sending port has carried
+  // the message, and when it arrives.
+  double Depart(int32_t from, int32_t to, double bytes, double now);
+  double Arrive(int32_t from, int32_t to, double bytes, double now, double departed);
 
   // Sent so far, by LinkClass.
   const std::array<double, kLinkClasses>& bytes() const { return bytes_; }

@@ -63,6 +63,16 @@ PhaseCosts CostsOfPhase(const Plan& plan, int micro_batch, int nano_batch,
   return phase;
 }
 
+PhaseTable CostsOfPlan(const Plan& plan, const DeviceShape& device, const CostModel& costs) {
+  PhaseTable table(plan.micro_batches.size());
+  for (size_t m = 0; m < table.size(); ++m) {
+    for (int nano = 0; nano < kNanoBatches; ++nano) {
+      table[m][nano] = CostsOfPhase(plan, static_cast<int>(m), nano, device, costs);
+    }
+  }
+  return table;
+}
+
 Plan WithoutServer(const Plan& plan, int32_t server, const std::vector<int32_t>& others,
                    AttentionMask mask) {
   Plan changed = plan;

@@ -41,6 +41,10 @@ struct PhaseCosts {
 PhaseCosts CostsOfPhase(const Plan& plan, int micro_batch, int nano_batch,
                         const DeviceShape& device, const CostModel& costs);
 
+// By micro-batch and nano-batch of a plan.
+using PhaseTable = std::vector<std::array<PhaseCosts, kNanoBatches>>;
+PhaseTable CostsOfPlan(const Plan& plan, const DeviceShape& device, const CostModel& costs);
+
 // The plan without `server`: each of its tasks goes to the one of `others` that has the least of
 // them by then, longest first. Where `others` is empty the plan stays.
 Plan WithoutServer(const Plan& plan, int32_t server, const std::vector<int32_t>& others,

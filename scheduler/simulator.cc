@@ -83,19 +83,9 @@ absl::Status CheckDevices(const SimulationInput& input) {
   return absl::OkStatus();
 }
 
-PhaseTable TableOf(const Plan& plan, const DeviceShape& device, const CostModel& costs) {
-  PhaseTable table(plan.micro_batches.size());
-  for (size_t m = 0; m < table.size(); ++m) {
-    for (int nano = 0; nano < kNanoBatches; ++nano) {
-      table[m][nano] = CostsOfPhase(plan, static_cast<int>(m), nano, device, costs);
-    }
-  }
-  return table;
-}
-
 // After no failure, after the first, ...
 std::vector<PhaseTable> TablesOf(const SimulationInput& input, const DeviceShape& device) {
-  std::vector<PhaseTable> tables = {TableOf(*input.plan, device, *input.costs)};
+  std::vector<PhaseTable> tables = {CostsOfPlan(*input.plan, device, *input.costs)};
   if (input.failures.empty()) return tables;
   std::vector<int32_t> pool;
   for (int32_t rank = 0; rank < input.topology.ranks(); ++rank) {
@@ -105,7 +95,7 @@ std::vector<PhaseTable> TablesOf(const SimulationInput& input, const DeviceShape
   for (const ServerFailure& failure : input.failures) {
     pool.erase(std::remove(pool.begin(), pool.end(), failure.rank), pool.end());
     plan = WithoutServer(plan, failure.rank, pool, input.model.mask);
-    tables.push_back(TableOf(plan, device, *input.costs));
+    tables.push_back(CostsOfPlan(plan, device, *input.costs));
   }
   return tables;
 }

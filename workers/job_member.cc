@@ -93,9 +93,10 @@ absl::StatusOr<Plan> JobMember::ReadPlan(const v1::Plan& message) const {
                                                    plan.ranks(), " members does not fit a job of ",
                                                    topology.ranks(), " members"));
   }
-  if (plan.stages != 1) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "a plan of ", plan.stages, " pipeline stages: a worker that trains holds every layer"));
+  if (plan.stages != assignment_.spec.paced.stages) {
+    return absl::InvalidArgumentError(absl::StrCat("a plan of ", plan.stages,
+                                                   " pipeline stages does not fit a job of ",
+                                                   assignment_.spec.paced.stages));
   }
   if (plan.round != next_round_) {
     return absl::InvalidArgumentError(

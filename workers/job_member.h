@@ -95,6 +95,9 @@ std::unique_ptr<JobMember> MakeModelMember(const MemberResources& resources,
                                            JobAssignment assignment, AbortSwitch* abort);
 std::unique_ptr<JobMember> MakeAttentionMember(const MemberResources& resources,
                                                JobAssignment assignment, AbortSwitch* abort);
+// Of a paced job, in either role: emulates its device.
+std::unique_ptr<JobMember> MakePacedMember(const MemberResources& resources,
+                                           JobAssignment assignment, AbortSwitch* abort);
 
 }  // namespace rally
 

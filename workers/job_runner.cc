@@ -179,9 +179,10 @@ void JobRunner::Execute(const Command& command) {
 absl::Status JobRunner::Begin(const v1::Prepare& prepare) {
   RALLY_ASSIGN_OR_RETURN(JobAssignment assignment, ReadAssignment(prepare, role_));
   RALLY_LOG_INFO("{}: rank {} of {}", Name(epoch_), prepare.rank(), prepare.ranks());
-  member_ = role_ == v1::MEMBER_ROLE_MODEL
-                ? MakeModelMember(resources_, std::move(assignment), abort_.get())
-                : MakeAttentionMember(resources_, std::move(assignment), abort_.get());
+  const auto make = assignment.spec.paced.enabled()  ? MakePacedMember
+                    : role_ == v1::MEMBER_ROLE_MODEL ? MakeModelMember
+                                                     : MakeAttentionMember;
+  member_ = make(resources_, std::move(assignment), abort_.get());
   RALLY_ASSIGN_OR_RETURN(v1::Prepared prepared, member_->Prepare());
   v1::MemberMessage answer;
   *answer.mutable_prepared() = std::move(prepared);

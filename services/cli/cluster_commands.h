@@ -9,6 +9,7 @@
 #include <absl/status/status.h>
 
 #include "services/cli/command_context.h"
+#include "services/cli/paced_flags.h"
 
 namespace rally {
 
@@ -19,6 +20,7 @@ struct RunOptions {
   std::string events_path;    // The job's events as JSON lines; empty: not written.
   std::string summary_path;   // The summary as JSON; empty: not written.
   int threads = 0;            // Of each member; 0: the cores shared out.
+  PacedFlags paced;
   std::string grace = "30s";  // For the job's last step and checkpoint after Ctrl-C.
 };
 // OK when the job succeeded; the summary is printed however it ended.

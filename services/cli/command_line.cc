@@ -110,6 +110,8 @@ class CommandLineBuilder {
                         "  rally run examples/quickstart.yaml\n"
                         "  rally run examples/laptop.yaml --json > summary.json\n"
                         "  rally run job.yaml --run-dir logs --events events.jsonl\n"
+                        "  rally run job.yaml --paced examples/profiles/h100.profile "
+                        "--paced-time-scale 100\n"
                         "\n"
                         "Starts a coordinator and the members the job needs, trains, shows "
                         "progress, stops them.\n"
@@ -124,6 +126,7 @@ class CommandLineBuilder {
         ->type_name("FILE");
     sub->add_option("--grace", options.grace, "Time for a checkpoint after Ctrl-C, default 30s")
         ->type_name("DURATION");
+    AddPacedFlags(sub, &options.paced);
   }
 
   void AddUp() {

@@ -63,6 +63,7 @@ void JobSummary::AddStep(const v1::StepReport& step) {
   sum_without_plan_ += step.imbalance_without_plan();
   sum_with_plan_ += step.imbalance_with_plan();
   last_step_ = step;
+  paced_.Add(step);
 }
 
 std::optional<double> JobSummary::last_loss() const {
@@ -103,17 +104,19 @@ std::string JobSummary::reason() const {
 }
 
 nlohmann::ordered_json JobSummary::ToJson(std::optional<double> bigram_entropy) const {
-  return {{"job_id", job_id_},
-          {"state", PhaseWord(status_.phase())},
-          {"steps", last_step_.has_value() ? last_step_->step() : 0},
-          {"first_loss", OrNull(first_loss_)},
-          {"last_loss", OrNull(last_loss())},
-          {"bigram_entropy", OrNull(bigram_entropy)},
-          {"tokens_per_second", OrNull(tokens_per_second())},
-          {"imbalance_without_plan", OrNull(imbalance_without_plan())},
-          {"imbalance_with_plan", OrNull(imbalance_with_plan())},
-          {"checkpoint", checkpoint_},
-          {"weights_checksum", status_.weights_checksum()}};
+  nlohmann::ordered_json json = {{"job_id", job_id_},
+                                 {"state", PhaseWord(status_.phase())},
+                                 {"steps", last_step_.has_value() ? last_step_->step() : 0},
+                                 {"first_loss", OrNull(first_loss_)},
+                                 {"last_loss", OrNull(last_loss())},
+                                 {"bigram_entropy", OrNull(bigram_entropy)},
+                                 {"tokens_per_second", OrNull(tokens_per_second())},
+                                 {"imbalance_without_plan", OrNull(imbalance_without_plan())},
+                                 {"imbalance_with_plan", OrNull(imbalance_with_plan())},
+                                 {"checkpoint", checkpoint_},
+                                 {"weights_checksum", status_.weights_checksum()}};
+  if (!paced_.empty()) json["paced"] = paced_.ToJson();
+  return json;
 }
 
 std::string JobSummary::ToText(std::optional<double> bigram_entropy) const {
@@ -134,6 +137,7 @@ std::string JobSummary::ToText(std::optional<double> bigram_entropy) const {
                         "  imbalance       %s without the plan, %s with it (largest over "
                         "mean attention work)\n",
                         Shown(imbalance_without_plan(), 3), Shown(imbalance_with_plan(), 3));
+  if (!paced_.empty()) absl::StrAppend(&text, paced_.ToText());
   absl::StrAppendFormat(&text, "  checkpoint      %s\n", checkpoint_.empty() ? "-" : checkpoint_);
   return text;
 }

@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "rally/v1/jobs.pb.h"
+#include "services/cli/paced_summary.h"
 
 namespace rally {
 
@@ -48,7 +49,7 @@ class JobSummary {
 
   // {"job_id", "state", "steps", "first_loss", "last_loss", "bigram_entropy", "tokens_per_second",
   // "imbalance_without_plan", "imbalance_with_plan", "checkpoint", "weights_checksum"}; unknown
-  // numbers are null. Losses and entropy in nats.
+  // numbers are null. Losses and entropy in nats. Of a paced job also "paced", see PacedSummary.
   nlohmann::ordered_json ToJson(std::optional<double> bigram_entropy) const;
   // The same for people, one line each.
   std::string ToText(std::optional<double> bigram_entropy) const;
@@ -67,6 +68,7 @@ class JobSummary {
   int64_t timed_tokens_ = 0;
   absl::Duration timed_;
   absl::Duration pace_;  // Of one step: a moving average.
+  PacedSummary paced_;
   double sum_without_plan_ = 0;
   double sum_with_plan_ = 0;
 };

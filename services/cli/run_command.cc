@@ -125,6 +125,7 @@ absl::Status RunCommand(const CommandContext& context, const GlobalOptions& glob
   }
   RALLY_ASSIGN_OR_RETURN(v1::SubmitJobRequest request,
                          MakeSubmission(options.job_path, options.id, absl::Now()));
+  RALLY_RETURN_IF_ERROR(SetPaced(options.paced, request.mutable_spec()));
   const std::string dataset = request.spec().data().path();
   // What cannot work is said before anything is started.
   RALLY_ASSIGN_OR_RETURN(JobSpec spec, FromProto(request.spec()));

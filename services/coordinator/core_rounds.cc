@@ -9,6 +9,7 @@
 #include "proto/convert.h"
 #include "services/coordinator/conditions.h"
 #include "services/coordinator/coordinator_core.h"
+#include "services/coordinator/paced_report.h"
 #include "services/coordinator/round_schedule.h"
 
 namespace rally {
@@ -151,7 +152,8 @@ void CoordinatorCore::Pump(JobState* state) {
   if (run.in_hand.has_value() || run.requested || !run.next.has_value()) return;
   run.requested = true;
   RequestPlan request{state->job.job_id(), run.epoch, state->spec, *run.next, run.position};
-  if (!state->spec->deterministic) {
+  // Emulated devices run at their model's speed, and leave no core to search on.
+  if (!state->spec->deterministic && !state->spec->paced.enabled()) {
     request.search = run.last_step * kSearchShare;
     if (!state->spec->topology().local()) request.weights = run.speeds.Weights();
   }
@@ -258,6 +260,10 @@ bool CoordinatorCore::FinishStep(JobState* state, const RoundProgress& round) {
   state->run->speeds.Observe(AttentionTimes(round));
   state->run->last_step = now_ - state->run->last_round_end;
   *event.mutable_step() = ReportStep(round, state->run->last_step);
+  if (state->spec->paced.enabled()) {
+    *event.mutable_step()->mutable_paced() =
+        ReportPaced(state->spec->paced, round, state->run->last_step);
+  }
   state->run->last_round_end = now_;
   status->set_step(step);
   *status->mutable_last_step() = event.step();

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -20,6 +21,7 @@
 #include "rally/v1/jobs.pb.h"
 #include "scheduler/job_spec.h"
 #include "scheduler/plan.h"
+#include "scheduler/step_forecast.h"
 
 namespace rally {
 
@@ -46,6 +48,7 @@ struct PlannedRound {
   double imbalance_without_plan = 1.0;  // Every query computed at its home.
   double imbalance_with_plan = 1.0;
   absl::Duration planning;
+  std::optional<StepForecast> forecast;  // Of a paced job.
 };
 
 // ---- Events ----

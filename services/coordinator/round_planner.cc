@@ -1,5 +1,6 @@
 #include "services/coordinator/round_planner.h"
 
+#include <optional>
 #include <utility>
 
 #include <absl/strings/str_cat.h>
@@ -8,7 +9,9 @@
 #include "proto/convert.h"
 #include "proto/limits.h"
 #include "scheduler/check_plan.h"
+#include "scheduler/cost_model.h"
 #include "scheduler/planner.h"
+#include "scheduler/simulator.h"
 #include "services/planning/job_batches.h"
 
 namespace rally {
@@ -19,10 +22,11 @@ constexpr size_t kMostPlanBytes = kMostMessageBytes - 4096;  // A message is a p
 class DatasetPlanner final : public RoundPlanner {
  public:
   DatasetPlanner(std::shared_ptr<const JobSpec> spec, const Clock* clock,
-                 std::unique_ptr<JobBatches> batches)
+                 std::unique_ptr<JobBatches> batches, std::optional<CostModel> costs)
       : spec_(std::move(spec)),
         clock_(clock),
         batches_(std::move(batches)),
+        costs_(std::move(costs)),
         planner_(MakeJobPlanner(*spec_)) {}
 
   absl::StatusOr<PlannedRound> Plan(const RequestPlan& request) override {
@@ -31,6 +35,7 @@ class DatasetPlanner final : public RoundPlanner {
     RALLY_ASSIGN_OR_RETURN(const GlobalBatch batch, batches_->Sample(key.kind, request.position));
     PlanInput input = batches_->InputFor(key.kind, &batch);
     input.topology.weights = request.weights;
+    if (costs_.has_value()) input.costs = &*costs_;
     if (request.search > absl::ZeroDuration()) {
       input.keep_searching = [this, end = start + request.search] { return clock_->Now() < end; };
     }
@@ -39,12 +44,16 @@ class DatasetPlanner final : public RoundPlanner {
     plan.round = key.round;
     plan.step = key.step;
     plan.kind = key.kind;
+    RALLY_ASSIGN_OR_RETURN(plan, PlanAllStages(*spec_, input.costs, std::move(plan)));
     RALLY_RETURN_IF_ERROR(CheckPlan(plan, spec_->model.mask));
     PlannedRound planned;
     planned.planning = clock_->Now() - start;
     RALLY_ASSIGN_OR_RETURN(const rally::Plan local, PlanWithoutPool(input));
-    planned.imbalance_without_plan = Imbalance(local, {spec_->workers}, spec_->model.mask);
-    planned.imbalance_with_plan = Imbalance(plan, input.topology, spec_->model.mask);
+    planned.imbalance_without_plan = Imbalance(local, {local.workers}, spec_->model.mask);
+    Topology topology = spec_->topology();
+    topology.weights = request.weights;
+    planned.imbalance_with_plan = Imbalance(plan, topology, spec_->model.mask);
+    RALLY_ASSIGN_OR_RETURN(planned.forecast, Forecast(plan));
     planned.key = key;
     planned.next_position = plan.next_position;
     planned.tokens = TokenCount(plan);
@@ -60,9 +69,22 @@ class DatasetPlanner final : public RoundPlanner {
   }
 
  private:
+  // Of a paced job: the simulator's word on the plan.
+  absl::StatusOr<std::optional<StepForecast>> Forecast(const rally::Plan& plan) const {
+    if (!costs_.has_value()) return std::nullopt;
+    SimulationInput input;
+    input.plan = &plan;
+    input.topology = spec_->topology();
+    input.model = spec_->model;
+    input.costs = &*costs_;
+    RALLY_ASSIGN_OR_RETURN(StepForecast forecast, Simulate(input));
+    return forecast;
+  }
+
   const std::shared_ptr<const JobSpec> spec_;
   const Clock* const clock_;
   const std::unique_ptr<JobBatches> batches_;
+  const std::optional<CostModel> costs_;  // Of a paced job.
   const std::unique_ptr<Planner> planner_;
 };
 
@@ -71,8 +93,12 @@ class DatasetPlanner final : public RoundPlanner {
 absl::StatusOr<std::unique_ptr<RoundPlanner>> RoundPlanner::Create(
     std::shared_ptr<const JobSpec> spec, const Clock* clock) {
   RALLY_ASSIGN_OR_RETURN(std::unique_ptr<JobBatches> batches, JobBatches::Open(spec));
-  return std::unique_ptr<RoundPlanner>(
-      std::make_unique<DatasetPlanner>(std::move(spec), clock, std::move(batches)));
+  std::optional<CostModel> costs;
+  if (spec->paced.enabled()) {
+    RALLY_ASSIGN_OR_RETURN(costs, CostModel::Parse(spec->paced.profile));
+  }
+  return std::unique_ptr<RoundPlanner>(std::make_unique<DatasetPlanner>(
+      std::move(spec), clock, std::move(batches), std::move(costs)));
 }
 
 }  // namespace rally

@@ -5,12 +5,14 @@
 #include <vector>
 
 #include <absl/strings/ascii.h>
+#include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_join.h>
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
 #include <yaml-cpp/yaml.h>
 
+#include "common/atomic_file.h"
 #include "common/status_macros.h"
 #include "proto/convert.h"
 #include "services/job_file/scalar.h"
@@ -151,6 +153,16 @@ void EmitMessage(const Message& message, YAML::Emitter* out) {
   }
 }
 
+// A profile of one line is the path of one.
+absl::Status LoadProfile(v1::JobSpec* spec) {
+  const std::string& path = spec->paced().profile();
+  if (path.empty() || absl::StrContains(path, '\n')) return absl::OkStatus();
+  absl::StatusOr<std::string> text = ReadFile(path);
+  if (!text.ok()) return Annotate(text.status(), "paced.profile");
+  spec->mutable_paced()->set_profile(*std::move(text));
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status JobFile::Locate(const absl::Status& status) const {
@@ -197,6 +209,7 @@ absl::StatusOr<JobFile> ReadJobFile(const std::string& path) {
     return absl::NotFoundError(absl::StrCat(path, ": cannot be read as a job file"));
   }
   RALLY_ASSIGN_OR_RETURN(JobFile file, ParseJobFile(text.str(), path));
+  RALLY_RETURN_IF_ERROR(file.Locate(LoadProfile(&file.spec)));
   RALLY_RETURN_IF_ERROR(file.Locate(FromProto(file.spec).status()));
   return file;
 }

@@ -9,6 +9,10 @@
 #include "common/dataset.h"
 #include "common/dataset_split.h"
 #include "common/status_macros.h"
+#include "scheduler/pipeline_plan.h"
+#include "scheduler/pipeline_schedule.h"
+#include "scheduler/tick_balance.h"
+#include "scheduler/training_setup.h"
 
 namespace rally {
 namespace {
@@ -40,6 +44,8 @@ BatchShape ValidationShape(const JobSpec& spec) {
   return shape;
 }
 
+PlannerOptions OptionsOf(const JobSpec& spec) { return {.tolerance = spec.attention.tolerance}; }
+
 class DatasetBatches final : public JobBatches {
  public:
   DatasetBatches(std::shared_ptr<const JobSpec> spec, const Dataset& dataset, DatasetSplit split)
@@ -67,6 +73,7 @@ class DatasetBatches final : public JobBatches {
     input.batch = batch;
     input.shape = kind == PlanKind::kTrain ? spec_->batch : ValidationShape(*spec_);
     input.topology = spec_->topology();
+    input.topology.workers = spec_->replicas();
     input.model = spec_->model;
     input.ping_pong = spec_->training.ping_pong;
     return input;
@@ -89,7 +96,19 @@ absl::StatusOr<std::unique_ptr<JobBatches>> JobBatches::Open(std::shared_ptr<con
 }
 
 std::unique_ptr<Planner> MakeJobPlanner(const JobSpec& spec) {
-  return MakePlanner(spec.planner(), {.tolerance = spec.attention.tolerance});
+  return MakePlanner(spec.planner(), OptionsOf(spec));
+}
+
+absl::StatusOr<Plan> PlanAllStages(const JobSpec& spec, const CostModel* costs, Plan plan) {
+  if (spec.paced.stages == 1) return plan;
+  RALLY_ASSIGN_OR_RETURN(const StageSchedule schedule,
+                         MakeSchedule(ScheduleKind::kPhaseAligned, spec.paced.stages,
+                                      static_cast<int32_t>(plan.micro_batches.size())));
+  RALLY_ASSIGN_OR_RETURN(Plan laid, LayOverTicks(plan, schedule));
+  if (HasPool(spec.planner())) {
+    RALLY_RETURN_IF_ERROR(BalanceTicks(spec.topology(), spec.model, OptionsOf(spec), costs, &laid));
+  }
+  return laid;
 }
 
 absl::StatusOr<Plan> PlanWithoutPool(PlanInput input) {

@@ -30,12 +30,17 @@ class JobBatches {
   // are held out.
   virtual absl::StatusOr<GlobalBatch> Sample(PlanKind kind, const DataPosition& position) = 0;
 
-  // What the job's planner gets of a batch of this kind. `batch` is borrowed.
+  // What the job's planner gets of a batch of this kind: with pipeline stages the workers are those
+  // of one. `batch` is borrowed.
   virtual PlanInput InputFor(PlanKind kind, const GlobalBatch* batch) const = 0;
 };
 
 // The planner that the job asks for, with the job's options.
 std::unique_ptr<Planner> MakeJobPlanner(const JobSpec& spec);
+
+// A plan for the workers of one of the job's pipeline stages as one of them all, its tasks spread
+// over their pool; without stages as it is. `costs` may be null.
+absl::StatusOr<Plan> PlanAllStages(const JobSpec& spec, const CostModel* costs, Plan plan);
 
 // The same batch in order of arrival, every query at its home: what there is without a plan.
 absl::StatusOr<Plan> PlanWithoutPool(PlanInput input);

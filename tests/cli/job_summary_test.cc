@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "scheduler/step_forecast.h"
+
 namespace rally {
 namespace {
 
@@ -98,6 +100,36 @@ TEST(JobSummaryTest, TheReasonIsTheLatestCondition) {
   }
   summary.Add(event);
   EXPECT_EQ(summary.reason(), "at 9");
+}
+
+v1::JobEvent PacedEvent(double seconds, double predicted, double linear) {
+  v1::JobEvent event = StepEvent(1, 0.0, 1000, 1.0);
+  v1::PacedReport* paced = event.mutable_step()->mutable_paced();
+  paced->set_step_seconds(seconds);
+  paced->set_predicted_step_seconds(predicted);
+  for (int a = 0; a < kActivities; ++a) {
+    paced->add_shares(a == 0 ? linear : 0.0);
+    paced->add_predicted_shares(a == 0 ? 0.5 : 0.0);
+  }
+  return event;
+}
+
+TEST(JobSummaryTest, OfAPacedJobShowsTheSimulatorBeside) {
+  JobSummary summary("my-job");
+  summary.Add(PacedEvent(9.0, 1.0, 0.9));  // The first step starts up and does not count.
+  summary.Add(PacedEvent(1.0, 1.0, 0.4));
+  summary.Add(PacedEvent(2.0, 1.0, 0.6));
+  summary.Add(PacedEvent(5.0, 2.0, 0.2));
+  const nlohmann::ordered_json paced = summary.ToJson(std::nullopt)["paced"];
+  EXPECT_EQ(paced["steps"], 3);
+  EXPECT_DOUBLE_EQ(paced["step_seconds"], 2.0);
+  EXPECT_DOUBLE_EQ(paced["predicted_step_seconds"], 1.0);
+  EXPECT_DOUBLE_EQ(paced["ratio"], 2.0);
+  EXPECT_DOUBLE_EQ(paced["tokens_per_second"], 250.0);
+  EXPECT_DOUBLE_EQ(paced["shares"]["linear"], 0.4);
+  EXPECT_DOUBLE_EQ(paced["predicted_shares"]["linear"], 0.5);
+  EXPECT_THAT(summary.ToText(std::nullopt), HasSubstr("2.000 of the simulator's 1 s"));
+  EXPECT_FALSE(ThreeSteps().ToJson(std::nullopt).contains("paced"));
 }
 
 }  // namespace

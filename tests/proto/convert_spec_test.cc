@@ -92,6 +92,58 @@ TEST(ConvertSpecTest, EveryFieldSurvivesTheRoundTrip) {
   EXPECT_EQ(ToProto(*spec).ShortDebugString(), message.ShortDebugString());
 }
 
+constexpr char kProfile[] =
+    "rally-profile 1\nname test\nelement-bytes 4\nattention-shape 1 1 32\n"
+    "layer-parameters 1000\nattention forward 1 1 1e6\nattention backward 1 1 1e6\n"
+    "linear forward 1 1\nlinear backward 1 1\n"
+    "transfer same-process 1 1\ntransfer same-process 2 2\n"
+    "transfer same-node 1 1\ntransfer same-node 2 2\n"
+    "transfer across-nodes 1 1\ntransfer across-nodes 2 2\n";
+
+v1::JobSpec Paced() {
+  v1::JobSpec message = Minimal();
+  message.set_workers(4);
+  v1::PacedSpec* paced = message.mutable_paced();
+  paced->set_profile(kProfile);
+  paced->set_time_scale(20.0);
+  paced->set_message_scale(0.5);
+  paced->set_stages(2);
+  paced->set_ranks_per_node(8);
+  return message;
+}
+
+TEST(ConvertSpecTest, APacedJobSurvivesTheRoundTrip) {
+  const absl::StatusOr<JobSpec> spec = FromProto(Paced());
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  EXPECT_TRUE(spec->paced.enabled());
+  EXPECT_EQ(spec->replicas(), 2);
+  EXPECT_EQ(spec->topology().workers, 4);
+  EXPECT_EQ(ToProto(*spec).paced().ShortDebugString(), Paced().paced().ShortDebugString());
+  EXPECT_FALSE(ToProto(*FromProto(Minimal())).has_paced());
+}
+
+TEST(ConvertSpecTest, OnlyAPacedJobHasStages) {
+  v1::JobSpec message = Paced();
+  message.mutable_paced()->clear_profile();
+  EXPECT_THAT(std::string(FromProto(message).status().message()),
+              HasSubstr("paced.profile: required when paced.stages is 2"));
+  message = Paced();
+  message.mutable_paced()->set_profile("not a profile\n");
+  EXPECT_THAT(std::string(FromProto(message).status().message()),
+              HasSubstr("paced.profile: line 1"));
+}
+
+TEST(ConvertSpecTest, StagesDivideWorkersAndLayers) {
+  v1::JobSpec message = Paced();
+  message.mutable_paced()->set_stages(3);
+  EXPECT_THAT(std::string(FromProto(message).status().message()),
+              HasSubstr("paced.stages: 3 is not in the divisors of workers, which is 4"));
+  message = Paced();
+  message.mutable_model()->set_layers(3);
+  EXPECT_THAT(std::string(FromProto(message).status().message()),
+              HasSubstr("paced.stages: 2 is not in the divisors of model.layers, which is 3"));
+}
+
 // The wire's names are those of files and commands.
 TEST(ConvertSpecTest, EveryPlannerSurvivesTheRoundTripUnderItsName) {
   for (int value = v1::PLANNER_RALLY; v1::Planner_IsValid(value); ++value) {
@@ -211,6 +263,13 @@ INSTANTIATE_TEST_SUITE_P(
                   RALLY_SPOIL(mutable_checkpoint()->set_keep(0))},
         RangeCase{"checkpoint.directory", "required", "checkpoint.resume is true",
                   RALLY_SPOIL(mutable_checkpoint()->set_resume(true))},
+        RangeCase{"paced.time_scale", "0", "(0, 1e+06]",
+                  RALLY_SPOIL(mutable_paced()->set_time_scale(0.0))},
+        RangeCase{"paced.message_scale", "1.5", "[0, 1]",
+                  RALLY_SPOIL(mutable_paced()->set_message_scale(1.5))},
+        RangeCase{"paced.stages", "2", "[1, 1]", RALLY_SPOIL(mutable_paced()->set_stages(2))},
+        RangeCase{"paced.ranks_per_node", "-1", "[0, 4096]",
+                  RALLY_SPOIL(mutable_paced()->set_ranks_per_node(-1))},
         RangeCase{"priority", "1001", "[-1000, 1000]", RALLY_SPOIL(set_priority(1001))},
         RangeCase{"max_restarts", "-1", "[0, 1000]", RALLY_SPOIL(set_max_restarts(-1))}));
 

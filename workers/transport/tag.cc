@@ -1,5 +1,7 @@
 #include "workers/transport/tag.h"
 
+#include <cstddef>
+
 #include <absl/strings/str_cat.h>
 
 namespace rally {
@@ -9,6 +11,9 @@ namespace {
 uint64_t Append(uint64_t code, uint64_t value, int bits) {
   return (code << bits) | (value & ((uint64_t{1} << bits) - 1));
 }
+
+// By MessageKind.
+constexpr const char* kKinds[] = {" request", " reply", " stage", " reduce"};
 
 }  // namespace
 
@@ -27,8 +32,8 @@ uint64_t Tag::Encode() const {
 std::string Tag::ToString() const {
   return absl::StrCat("epoch ", epoch, " round ", round, " micro-batch ", micro_batch, " layer ",
                       layer, nano_batch == 0 ? " ping" : " pong",
-                      backward ? " backward" : " forward",
-                      kind == MessageKind::kRequest ? " request" : " reply", " from ", source);
+                      backward ? " backward" : " forward", kKinds[static_cast<size_t>(kind)],
+                      " from ", source);
 }
 
 }  // namespace rally

@@ -11,7 +11,9 @@
 
 namespace rally {
 
-enum class MessageKind : uint8_t { kRequest = 0, kReply = 1 };
+// kStage and kReduce are those of paced jobs: activations between pipeline stages, and the meeting
+// that stands for a reduction. Their micro-batch and layer count messages and groups.
+enum class MessageKind : uint8_t { kRequest = 0, kReply = 1, kStage = 2, kReduce = 3 };
 
 struct Tag {
   uint32_t epoch = 0;
