@@ -12,8 +12,8 @@ STEP_LENGTHS = (1400, 90, 300, 60, 700, 180, 500, 120, 746)
 STEPS = 12
 WARM_UP = 4  # Steps that touch memory for the first time.
 CLOSE = 0.15
-# With a pool, messages between the processes of one machine take more than the profile's figures for
-# one message at a time account for: measured steps are 1.2 to 1.4 times the predicted ones here.
+# With a pool, messages between the processes of one machine take more than the profile's figures
+# for one message at a time account for: measured steps are 1.2 to 1.4 times the predicted ones.
 CLOSE_WITH_POOL = 0.6
 # The machine may be shared, so profile and job are measured in turn, and their medians compared.
 FEWEST_PAIRS = 3
