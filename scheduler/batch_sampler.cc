@@ -8,21 +8,15 @@
 #include <absl/strings/str_cat.h>
 
 #include "common/check.h"
+#include "scheduler/integer_math.h"
 
 namespace rally {
 namespace {
 
-// SplitMix64's output function: a bijection of 64 bits that leaves no visible pattern.
-uint64_t Mix(uint64_t x) {
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
-  return x ^ (x >> 31);
-}
-
 // Draw `counter` of the generator that (seed, pass) names.
 uint64_t Draw(uint64_t seed, uint64_t pass, uint64_t counter) {
-  constexpr uint64_t kStep = 0x9e3779b97f4a7c15;
-  return Mix(Mix(Mix(seed + kStep) + (pass + 1) * kStep) + (counter + 1) * kStep);
+  return MixBits(MixBits(MixBits(seed + kMixStep) + (pass + 1) * kMixStep) +
+                 (counter + 1) * kMixStep);
 }
 
 }  // namespace

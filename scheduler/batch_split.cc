@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "scheduler/integer_math.h"
+
 namespace rally {
 namespace {
 
@@ -50,10 +52,6 @@ void Spread(const std::vector<DocumentShard>& documents, AttentionMask mask,
     }
     (best != nullptr ? best : emptiest)->Take(document, PairsOf(document, mask));
   }
-}
-
-int64_t Share(int64_t tokens, int64_t parts, int64_t index) {
-  return tokens / parts + (index < tokens % parts ? 1 : 0);
 }
 
 class Splitter {
@@ -112,8 +110,8 @@ class Splitter {
     int64_t ping = 0;
     for (const DocumentShard& document : phases[0].documents) ping += document.tokens();
     for (int64_t worker = 0; worker < workers_; ++worker) {
-      phases[0].tokens.push_back(Share(ping, workers_, worker));
-      phases[1].tokens.push_back(Share(tokens, workers_, worker) - phases[0].tokens.back());
+      phases[0].tokens.push_back(EvenPart(ping, workers_, worker));
+      phases[1].tokens.push_back(EvenPart(tokens, workers_, worker) - phases[0].tokens.back());
     }
     return phases;
   }

@@ -50,7 +50,7 @@ struct TrainingSpec {
 struct AttentionSpec {
   int32_t dedicated = 0;    // Dedicated attention servers, [0, 1024]
   bool in_place = false;    // Workers serve each other's CA-tasks between their own layers.
-  double tolerance = 0.05;  // Two-sided balance tolerance, (0, 1]
+  double tolerance = 0.05;  // Of the largest server's work over its share, (0, 1]
   PlannerKind planner = PlannerKind::kRally;  // Of a job with a pool; without one all is local.
 };
 

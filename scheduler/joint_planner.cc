@@ -10,7 +10,6 @@
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
-#include <absl/strings/str_cat.h>
 
 #include "common/status_macros.h"
 #include "scheduler/baseline_planners.h"

@@ -9,6 +9,7 @@
 #include <absl/strings/str_cat.h>
 
 #include "common/check.h"
+#include "scheduler/integer_math.h"
 
 namespace rally {
 namespace {
@@ -96,12 +97,6 @@ class ShardReader {
   DocumentShard rest_;  // Of shards_[next_ - 1].
 };
 
-// Part `index` of `tokens` in `parts` parts that differ by one at most, larger ones first. A part
-// of fewer tokens is never the larger one: ping's share fits into the chunk's.
-int64_t Share(int64_t tokens, int64_t parts, int64_t index) {
-  return tokens / parts + (index < tokens % parts ? 1 : 0);
-}
-
 void LayOutGroup(const GroupStream& stream, DocumentCut cut, absl::Span<Chunk> chunks) {
   const auto parts = static_cast<int64_t>(chunks.size());
   const int64_t ping = TokenCount(stream[0]);
@@ -109,9 +104,9 @@ void LayOutGroup(const GroupStream& stream, DocumentCut cut, absl::Span<Chunk> c
   ShardReader ping_reader(stream[0], cut);
   ShardReader pong_reader(stream[1], cut);
   for (int64_t i = 0; i < parts; ++i) {
-    const int64_t ping_share = Share(ping, parts, i);
+    const int64_t ping_share = EvenPart(ping, parts, i);
     chunks[i].nano_batches[0] = ping_reader.Read(ping_share);
-    chunks[i].nano_batches[1] = pong_reader.Read(Share(tokens, parts, i) - ping_share);
+    chunks[i].nano_batches[1] = pong_reader.Read(EvenPart(tokens, parts, i) - ping_share);
   }
 }
 

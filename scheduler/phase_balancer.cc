@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "common/check.h"
+#include "scheduler/integer_math.h"
 
 namespace rally {
 namespace {
@@ -16,8 +17,6 @@ constexpr size_t kMostPartners = 6;  // With the most room, beside those that ho
 // A task costs as much as this many query rows that travel, so that a few large moves are better
 // than many small ones.
 constexpr double kTaskOverheadRows = 64.0;
-
-int64_t RoundUp(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
 
 }  // namespace
 

@@ -6,14 +6,13 @@
 #include <limits>
 
 #include "common/check.h"
+#include "scheduler/integer_math.h"
 
 namespace rally {
 namespace {
 
 constexpr size_t kMostTileWorkers = 8;
 constexpr int kMostBinsTried = 32;  // For one document, so that the time stays N log N.
-
-int64_t RoundUp(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
 
 }  // namespace
 

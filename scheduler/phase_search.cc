@@ -6,6 +6,8 @@
 #include <numeric>
 #include <utility>
 
+#include "scheduler/integer_math.h"
+
 namespace rally {
 namespace {
 
@@ -17,12 +19,9 @@ constexpr double kSmallestCut = 0.1;  // Of a limit, in the first attempts.
 // Reserves of the first attempts, as shares of the phase's pairs per token.
 constexpr std::array<double, 8> kReserves = {0.12, 0.15, 0.1, 0.2, 0.08, 0.17, 0.25, 0.05};
 
-// A value in [0, 1) from a counter, the same on every machine (SplitMix64).
+// A value in [0, 1) from a counter, the same on every machine.
 double Draw(uint64_t counter) {
-  uint64_t x = (counter + 1) * 0x9e3779b97f4a7c15;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
-  return static_cast<double>((x ^ (x >> 31)) >> 11) * 0x1.0p-53;
+  return static_cast<double>(MixBits((counter + 1) * kMixStep) >> 11) * 0x1.0p-53;
 }
 
 }  // namespace
@@ -40,12 +39,10 @@ PhaseSearch::PhaseSearch(const PlacementInput* input, size_t most_kept)
                 static_cast<double>(input->limits.size());
 }
 
-int64_t PhaseSearch::first_attempts() const { return kReserves.size(); }
-
 PlacementKnobs PhaseSearch::NextKnobs() {
   PlacementKnobs knobs;
-  if (attempts_ < first_attempts()) {
-    knobs.reserve = kReserves[attempts_ % kReserves.size()] * mean_density_;
+  if (attempts_ < static_cast<int64_t>(kReserves.size())) {
+    knobs.reserve = kReserves[attempts_] * mean_density_;
     knobs.smallest_cut = kSmallestCut * mean_limit_;
     return knobs;
   }

@@ -22,8 +22,6 @@ class PhaseSearch {
 
   // Makes one more attempt. Returns whether it is among the best.
   bool Try();
-  // Attempts of the fixed list: until then the knobs' space is covered badly.
-  int64_t first_attempts() const;
   int64_t attempts() const { return attempts_; }
 
   struct Found {
