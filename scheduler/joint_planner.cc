@@ -18,6 +18,7 @@
 #include "scheduler/phase_balancer.h"
 #include "scheduler/phase_search.h"
 #include "scheduler/phase_tasks.h"
+#include "scheduler/plan_traffic.h"
 #include "scheduler/shard_index.h"
 #include "scheduler/simulator.h"
 #include "scheduler/task_assignment.h"
@@ -158,7 +159,10 @@ class JointPlan {
       std::vector<CaTask> tasks = PlacementTasks(placement, phase->input);
       if (!input_.topology.in_place) LayOverPool(goal.limits, goal.mask, &tasks);
       candidate.tasks[nano_batch] = PhaseBalancer(&index, documents, goal).Run(tasks);
-      const double bytes = PhaseBytes(index, candidate.tasks[nano_batch], goal.costs);
+      RemoteRows rows;
+      VisitRemoteRows(index, candidate.tasks[nano_batch],
+                      [&rows](int32_t, int32_t, const RemoteRows& more) { rows += more; });
+      const double bytes = goal.costs.Bytes(rows);
       if (best.has_value() && std::pair(small_shards, bytes) >= least) continue;
       least = {small_shards, bytes};
       best = std::move(candidate);

@@ -1,7 +1,6 @@
 #include "scheduler/phase_tasks.h"
 
 #include <algorithm>
-#include <tuple>
 
 namespace rally {
 namespace {
@@ -79,37 +78,6 @@ std::vector<CaTask> PlacementTasks(const PhasePlacement& placement, const Placem
   }
   for (const Tile& tile : placement.tiles) AddTile(tile, placement, input, &tasks);
   return tasks;
-}
-
-double PhaseBytes(const ShardIndex& index, absl::Span<const CaTask> tasks, const RowCosts& costs) {
-  std::vector<CaTask> ordered(tasks.begin(), tasks.end());
-  std::sort(ordered.begin(), ordered.end(), [](const CaTask& a, const CaTask& b) {
-    return std::tie(a.server, a.document, a.kv_begin) < std::tie(b.server, b.document, b.kv_begin);
-  });
-  double queries = 0.0;
-  double keys = 0.0;
-  int64_t sent = 0;  // Keys before this are counted.
-  for (size_t i = 0; i < ordered.size(); ++i) {
-    const CaTask& task = ordered[i];
-    const bool same =
-        i > 0 && ordered[i - 1].server == task.server && ordered[i - 1].document == task.document;
-    if (!same) sent = 0;
-    const ShardPlace& home = index.Find(task.document, task.q_begin, task.q_end)[0];
-    if (home.home != task.server) {
-      queries += static_cast<double>(task.q_rows());
-    } else if (home.begin <= task.kv_begin && task.kv_end <= home.end) {
-      sent = std::max(sent, task.kv_end);
-      continue;
-    }
-    const int64_t begin = std::max(sent, task.kv_begin);
-    sent = std::max(sent, task.kv_end);
-    if (begin >= task.kv_end) continue;
-    for (const ShardPlace& place : index.Find(task.document, begin, task.kv_end)) {
-      if (place.home == task.server) continue;
-      keys += static_cast<double>(std::min(place.end, task.kv_end) - std::max(place.begin, begin));
-    }
-  }
-  return queries * costs.query + keys * costs.key_value;
 }
 
 }  // namespace rally

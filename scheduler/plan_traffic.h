@@ -1,10 +1,10 @@
 // PlanTraffic: the rows, and from them the bytes, that cross between ranks in one layer of a plan.
 //
-// Counted from the routes that run (phase_routes.h), so it is what travels: a query row once for
+// It counts what the routes carry (phase_routes.h), without making them: a query row once for
 // every task that a server other than its home has of it, with an output row and an LSE back; a key
 // and value row once per phase and server. What stays on its rank is not counted.
 //
-// Pure functions, any thread. Cost: that of RoutePhase.
+// Pure functions, any thread. Cost: O(tasks log tasks) a phase.
 #ifndef RALLY_SCHEDULER_PLAN_TRAFFIC_H_
 #define RALLY_SCHEDULER_PLAN_TRAFFIC_H_
 
@@ -12,9 +12,13 @@
 #include <cstdint>
 #include <vector>
 
+#include <absl/functional/function_ref.h>
+#include <absl/types/span.h>
+
 #include "scheduler/model_shape.h"
 #include "scheduler/phase.h"
 #include "scheduler/plan.h"
+#include "scheduler/shard_index.h"
 #include "scheduler/topology.h"
 
 namespace rally {
@@ -37,6 +41,15 @@ struct PlanTraffic {
 
   RowsByLink total() const;
 };
+
+// Called with a home, a server and rows that the one sends to the other. The rows of one pair may
+// come in several calls.
+using RemoteRowsVisitor =
+    absl::FunctionRef<void(int32_t home, int32_t server, const RemoteRows& rows)>;
+
+// Of one phase: `tasks` of the micro-batch that `index` is of, each with its queries in one shard.
+void VisitRemoteRows(const ShardIndex& index, absl::Span<const CaTask> tasks,
+                     RemoteRowsVisitor visit);
 
 // Of the whole plan: all micro-batches and nano-batches.
 PlanTraffic CountTraffic(const Plan& plan, const Topology& topology);

@@ -9,19 +9,23 @@
 #include <cstdint>
 
 #include "scheduler/model_shape.h"
+#include "scheduler/plan_traffic.h"
 
 namespace rally {
 
 struct RowCosts {
   double query = 0.0;      // Bytes of a query row, its output row and its log-sum-exp.
   double key_value = 0.0;  // Bytes of a key row and a value row.
+
+  double Bytes(const RemoteRows& rows) const {
+    return static_cast<double>(rows.queries) * query + static_cast<double>(rows.keys) * key_value;
+  }
 };
 
-// `element_bytes` of the rows that travel: 2 for bfloat16, 4 for float32; the log-sum-exp is
-// float32 always.
+// `element_bytes` of the rows that travel: 2 for bfloat16, 4 for float32.
 inline RowCosts RowCostsOf(const ModelShape& model, int64_t element_bytes) {
-  return {static_cast<double>(2 * element_bytes * QueryRowElements(model) + 4 * model.heads),
-          static_cast<double>(element_bytes * KeyValueRowElements(model))};
+  return {LayerBytes(RemoteRows{1, 0}, Direction::kForward, model, element_bytes),
+          LayerBytes(RemoteRows{0, 1}, Direction::kForward, model, element_bytes)};
 }
 
 }  // namespace rally

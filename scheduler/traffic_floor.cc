@@ -6,27 +6,23 @@
 #include <limits>
 
 #include "scheduler/ca_task.h"
-#include "scheduler/plan_traffic.h"
+#include "scheduler/row_costs.h"
 
 namespace rally {
 namespace {
 
-struct RowBytes {
-  double query = 0.0;  // A query row there, its output and LSE back.
-  double key = 0.0;    // A key and value row.
-};
-
 // f(R, m) of the header.
-double ServerFloor(double home_rows, double pairs, const RowBytes& bytes) {
+double ServerFloor(double home_rows, double pairs, const RowCosts& bytes) {
   const double product = pairs + home_rows * (home_rows + 1.0) / 2.0;
-  if (product * bytes.key <= bytes.query * home_rows * home_rows) {
-    return bytes.key * std::max(0.0, product / home_rows - home_rows);
+  if (product * bytes.key_value <= bytes.query * home_rows * home_rows) {
+    return bytes.key_value * std::max(0.0, product / home_rows - home_rows);
   }
-  return 2.0 * std::sqrt(bytes.query * bytes.key * product) - (bytes.query + bytes.key) * home_rows;
+  return 2.0 * std::sqrt(bytes.query * bytes.key_value * product) -
+         (bytes.query + bytes.key_value) * home_rows;
 }
 
 // Step 3 of the header.
-double EqualServersFloor(double rows, double pairs, double most_pairs, const RowBytes& bytes) {
+double EqualServersFloor(double rows, double pairs, double most_pairs, const RowCosts& bytes) {
   const double servers = pairs / most_pairs;
   return servers * ServerFloor(rows / servers, most_pairs, bytes);
 }
@@ -34,7 +30,7 @@ double EqualServersFloor(double rows, double pairs, double most_pairs, const Row
 // Step 4 of the header. Homes are whole multiples of rows / steps.
 class WholeServersFloor {
  public:
-  WholeServersFloor(double rows, double pairs, double most_pairs, const RowBytes& bytes, int steps)
+  WholeServersFloor(double rows, double pairs, double most_pairs, const RowCosts& bytes, int steps)
       : pairs_(pairs), step_rows_(rows / steps) {
     for (int i = 0; i <= steps; ++i) {
       const double home = step_rows_ * i;
@@ -96,7 +92,7 @@ class WholeServersFloor {
   double least_ = 0.0;
 };
 
-double DocumentFloor(double rows, double pairs, double most_pairs, const RowBytes& bytes) {
+double DocumentFloor(double rows, double pairs, double most_pairs, const RowCosts& bytes) {
   const double equal = EqualServersFloor(rows, pairs, most_pairs, bytes);
   if (pairs <= 2.0 * most_pairs) {
     return std::max(equal, WholeServersFloor(rows, pairs, most_pairs, bytes, 512).Least(2));
@@ -111,7 +107,7 @@ double DocumentFloor(double rows, double pairs, double most_pairs, const RowByte
 
 double ForwardTrafficFloor(const std::vector<Document>& documents, double most_pairs,
                            const ModelShape& model, int64_t element_bytes) {
-  const RowBytes bytes = {LayerBytes({.queries = 1}, Direction::kForward, model, element_bytes),
+  const RowCosts bytes = {LayerBytes({.queries = 1}, Direction::kForward, model, element_bytes),
                           LayerBytes({.keys = 1}, Direction::kForward, model, element_bytes)};
   double floor = 0.0;
   for (const Document& document : documents) {
