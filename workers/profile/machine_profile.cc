@@ -37,7 +37,7 @@ Extent ExtentOf(bool quick) {
   if (quick) {
     extent.grid = {{32, 256}, {64, 512, 2048}};
     extent.tokens = {64, 512, 2048};
-    extent.links = {{64, 65536, 1 << 20}, {1 << 12, 1 << 18}, {7, 0.002}};
+    extent.links = {{64, 65536, 1 << 20, 1 << 23}, {1 << 12, 1 << 18}, {7, 0.002}};
     extent.timing = {7, 0.002};
     extent.repeats = 7;
   } else {
