@@ -117,7 +117,6 @@ class JointPlan {
   }
 
   void Search() {
-    const bool anytime = input_.keep_searching != nullptr;
     for (PhaseInProgress& phase : phases_) {
       phase.search = std::make_unique<PhaseSearch>(&phase.input, kMostFinished + kMostSpare);
       if (phase.input.documents.empty()) continue;
@@ -126,8 +125,20 @@ class JointPlan {
           std::clamp<size_t>(kDocumentsTried / size, kFewestAttempts, kMostAttempts);
       for (size_t i = 0; i < attempts; ++i) phase.search->Try();
     }
-    while (anytime && input_.keep_searching()) {
-      for (PhaseInProgress& phase : phases_) phase.search->Try();
+    if (input_.keep_searching != nullptr) SearchOn();
+  }
+
+  // Asks before each round of attempts, as long as any phase's search may find something yet.
+  void SearchOn() {
+    std::vector<PhaseSearch*> searches;
+    for (const PhaseInProgress& phase : phases_) {
+      if (!phase.input.documents.empty()) searches.push_back(phase.search.get());
+    }
+    const auto ran_dry = [](const PhaseSearch* search) { return search->ran_dry(); };
+    while (true) {
+      searches.erase(std::remove_if(searches.begin(), searches.end(), ran_dry), searches.end());
+      if (searches.empty() || !input_.keep_searching()) return;
+      for (PhaseSearch* search : searches) search->Try();
     }
   }
 

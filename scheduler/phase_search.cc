@@ -80,19 +80,19 @@ double PhaseSearch::Cost(const PhasePlacement& placement) const {
   return cost;
 }
 
-bool PhaseSearch::Try() {
+void PhaseSearch::Try() {
   Found found;
   found.knobs = NextKnobs();
   ++attempts_;
   found.placement = PhasePlacer(&input_, found.knobs).Run();
   found.cost = Cost(found.placement);
-  if (best_.size() == most_kept_ && found.cost >= best_.back().cost) return false;
+  if (best_.size() == most_kept_ && found.cost >= best_.back().cost) return;
   const auto place = std::upper_bound(best_.begin(), best_.end(), found.cost,
                                       [](double cost, const Found& f) { return cost < f.cost; });
-  if (place != best_.begin() && std::prev(place)->cost == found.cost) return false;  // The same.
+  if (place != best_.begin() && std::prev(place)->cost == found.cost) return;  // The same.
+  if (place == best_.begin()) last_gain_ = attempts_;
   best_.insert(place, std::move(found));
   if (best_.size() > most_kept_) best_.pop_back();
-  return true;
 }
 
 }  // namespace rally

@@ -76,7 +76,8 @@ struct PlanInput {
   bool ping_pong = true;
   // Weighs time where given; without it, work is pairs and traffic is bytes.
   const CostModel* costs = nullptr;
-  // An anytime planner asks before each further attempt; absent: its own fixed number of attempts.
+  // An anytime planner asks before each further attempt, and stops by itself where more of them
+  // promise nothing; absent: its own fixed number of attempts.
   std::function<bool()> keep_searching;
 };
 
