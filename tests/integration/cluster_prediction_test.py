@@ -12,9 +12,9 @@ STEP_LENGTHS = (1400, 90, 300, 60, 700, 180, 500, 120, 746)
 STEPS = 12
 WARM_UP = 4  # Steps that touch memory for the first time.
 CLOSE = 0.15
-# With a pool, messages between the processes of one machine take more than the profile's figures
-# for one message at a time account for: measured steps are 1.2 to 1.4 times the predicted ones.
-CLOSE_WITH_POOL = 0.6
+# Two in place wait for each other in every phase, so what disturbs either on a shared machine delays
+# both. A profile, taken of each by itself, does not show it.
+CLOSE_IN_PLACE = 0.25
 # The machine may be shared, so profile and job are measured in turn, and their medians compared.
 FEWEST_PAIRS = 3
 MOST_PAIRS = 9
@@ -70,7 +70,7 @@ class PredictionTest(unittest.TestCase):
         self.assertEqual(len(seconds), STEPS)
         return statistics.median(seconds[WARM_UP:])
 
-    def check(self, name, close, **changes):
+    def check(self, name, close=CLOSE, **changes):
         spec = merged(job(self.dataset), changes)
         path = write_job(self.cluster.path(name + ".yaml"), spec)
         predicted, measured = [], []
@@ -85,13 +85,13 @@ class PredictionTest(unittest.TestCase):
         self.fail(f"{name}: measured {measured} s, predicted {predicted} s")
 
     def test_one_worker(self):
-        self.check("local", CLOSE, attention={"dedicated": 0})
+        self.check("local", attention={"dedicated": 0})
 
     def test_a_worker_and_a_server(self):
-        self.check("dedicated", CLOSE_WITH_POOL)
+        self.check("dedicated")
 
     def test_two_workers_in_place(self):
-        self.check("in-place", CLOSE_WITH_POOL, batch={"chunk_tokens": 2048, "chunks": 2},
+        self.check("in-place", CLOSE_IN_PLACE, batch={"chunk_tokens": 2048, "chunks": 2},
                    workers=2, attention={"dedicated": 0, "in_place": True})
 
 
