@@ -8,10 +8,9 @@
 
 namespace rally::test {
 
-// OK when the plan passes CheckPlan, holds exactly the batch's documents, every worker of a phase
-// has the same tokens up to one, and every server's work lies within the tolerance, but for what is
-// smaller than one query row shard of `granularity` rows against one key. Otherwise the first that
-// does not hold.
+// OK when the plan passes CheckPlan, holds exactly the batch's documents, every worker of a
+// micro-batch has the same tokens up to one, and in every phase each server's work lies below its
+// limit, up to one pair. Otherwise the first that does not hold.
 absl::Status CheckProperties(const PlanInput& input, double tolerance, const PlannedBatch& planned);
 
 }  // namespace rally::test

@@ -13,6 +13,7 @@
 #include <gtest/gtest.h>
 
 #include "scheduler/check_plan.h"
+#include "scheduler/phase_routes.h"
 #include "tests/scheduler/plan_builders.h"
 
 namespace rally {
@@ -61,6 +62,21 @@ TEST(PlanTrafficTest, CountsQueriesPerTaskAndKeysOncePerServer) {
   EXPECT_EQ(traffic.total()[across], (RemoteRows{4, 8}));
 }
 
+// Rows that the routes carry between two ranks, over the whole plan.
+RowsByLink RowsOfRoutes(const Plan& plan, const Topology& topology) {
+  RowsByLink rows;
+  for (int m = 0; m < static_cast<int>(plan.micro_batches.size()); ++m) {
+    for (int nano_batch = 0; nano_batch < kNanoBatches; ++nano_batch) {
+      for (const Route& route : RoutePhase(plan, m, nano_batch).routes) {
+        if (route.home == route.server) continue;
+        const auto link = static_cast<size_t>(topology.link(route.home, route.server));
+        rows[link] += {route.query_rows, route.kv_rows};
+      }
+    }
+  }
+  return rows;
+}
+
 // bf16: q and output 8,192 B each, key and value row 4,096 B, LSE 128 B.
 TEST(PlanTrafficTest, ARowsBytesAreThoseOfTheMessages) {
   const auto forward = [](const RemoteRows& rows) {
@@ -76,7 +92,7 @@ TEST(PlanTrafficTest, ARowsBytesAreThoseOfTheMessages) {
   EXPECT_EQ(backward({0, 1}), 2 * 4096);
 }
 
-TEST(PlanTrafficTest, AgreesWithARecountRowByRow) {
+TEST(PlanTrafficTest, AgreesWithTheRoutesAndARecountRowByRow) {
   std::mt19937_64 random(7);
   for (int round = 0; round < 20; ++round) {
     Plan plan = test::PackLengths(test::HeavyTailedLengths(40, 20, 128, &random),
@@ -114,6 +130,7 @@ TEST(PlanTrafficTest, AgreesWithARecountRowByRow) {
       }
     }
     EXPECT_EQ(CountTraffic(plan, topology).total(), expected);
+    EXPECT_EQ(RowsOfRoutes(plan, topology), expected);
   }
 }
 
