@@ -12,8 +12,8 @@ STEP_LENGTHS = (1400, 90, 300, 60, 700, 180, 500, 120, 746)
 STEPS = 12
 WARM_UP = 4  # Steps that touch memory for the first time.
 CLOSE = 0.15
-# Two in place wait for each other in every phase, so what disturbs either on a shared machine delays
-# both. A profile, taken of each by itself, does not show it.
+# Two in place wait for each other in every phase, so what disturbs either on a shared machine
+# delays both. A profile, taken of each by itself, does not show it.
 CLOSE_IN_PLACE = 0.25
 # The machine may be shared, so profile and job are measured in turn, and their medians compared.
 FEWEST_PAIRS = 3
