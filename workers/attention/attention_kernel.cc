@@ -1,5 +1,7 @@
 #include "workers/attention/attention_kernel.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cmath>
@@ -22,6 +24,17 @@ namespace {
 
 constexpr int64_t kNoWindow = int64_t{1} << 60;
 constexpr size_t kWorkspaceAlignment = 4096;
+// Forward tiles: rows of a panel that wastes nothing, and what queries and outputs may take of the
+// second-level cache. Keys, values and scores need the rest.
+constexpr int64_t kLaneStep = 64;
+constexpr double kForwardCacheShare = 0.5;
+constexpr int kUnitsPerThread = 4;  // At least, where tasks can be cut so far.
+
+double SecondLevelBytes() {
+  constexpr double kUsual = 1 << 20;
+  const long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);  // 0 or -1 where it is not known.
+  return bytes > 0 ? static_cast<double>(bytes) : kUsual;
+}
 
 struct FreeDeleter {
   void operator()(float* p) const { std::free(p); }
@@ -95,34 +108,57 @@ class CpuAttentionKernel final : public AttentionKernel {
   // Tasks with most keys first and the rows that see most keys first, so that threads end together.
   void CutForward(const AttentionShape& shape, absl::Span<const VarlenTask> tasks) {
     order_.resize(tasks.size());
-    for (size_t t = 0; t < tasks.size(); ++t) order_[t] = static_cast<int32_t>(t);
+    double pairs = 0.0;
+    for (size_t t = 0; t < tasks.size(); ++t) {
+      order_[t] = static_cast<int32_t>(t);
+      pairs += Pairs(shape, tasks[t]);
+    }
     std::sort(order_.begin(), order_.end(), [&](int32_t a, int32_t b) {
       return tasks[a].kv_rows != tasks[b].kv_rows ? tasks[a].kv_rows > tasks[b].kv_rows : a < b;
     });
+    const double most_pairs = pairs * shape.heads / (kUnitsPerThread * pool_.threads());
     forward_units_.clear();
     for (const int32_t t : order_) {
-      CutForwardTask(shape, t, tasks[t].q_rows);
+      CutForwardTask(shape, t, tasks[t].q_rows, ForwardLanes(shape, tasks[t], most_pairs));
     }
   }
 
+  static double Pairs(const AttentionShape& shape, const VarlenTask& task) {
+    const int64_t q_end = task.q_position + task.q_rows;
+    const int64_t kv_end = task.kv_position + task.kv_rows;
+    return static_cast<double>(
+        AllowedPairs(task.q_position, q_end, task.kv_position, kv_end, shape.mask));
+  }
+
+  // As many as the second-level cache has room for, and no more than leave every thread its share.
+  int64_t ForwardLanes(const AttentionShape& shape, const VarlenTask& task,
+                       double most_pairs) const {
+    const int64_t lane_bytes = 2 * shape.head_dim * static_cast<int64_t>(sizeof(float));
+    double lanes = kForwardCacheShare * second_level_bytes_ / lane_bytes;
+    if (pool_.threads() > 1) {
+      const double pairs_of_lane = Pairs(shape, task) / std::max<int64_t>(1, task.q_rows);
+      lanes = std::min(lanes, most_pairs / std::max(1.0, pairs_of_lane));
+    }
+    const auto steps = static_cast<int64_t>(lanes) / kLaneStep;
+    return std::clamp<int64_t>(steps * kLaneStep, kLaneStep, kForwardLanes);
+  }
+
   // As many heads to a tile as leave each enough rows to fill it.
-  void CutForwardTask(const AttentionShape& shape, int32_t task, int64_t q_rows) {
-    constexpr int64_t kFullRows = 48;
+  void CutForwardTask(const AttentionShape& shape, int32_t task, int64_t q_rows, int64_t lanes) {
     const int32_t group = shape.heads / shape.kv_heads;
-    const int64_t wanted_rows = std::clamp<int64_t>(RoundRows(q_rows), kForwardRowStep, kFullRows);
-    const int32_t together =
-        static_cast<int32_t>(std::min<int64_t>(group, kForwardLanes / wanted_rows));
+    const int64_t wanted_rows = std::clamp<int64_t>(RoundRows(q_rows), kForwardRowStep, kLaneStep);
+    const int32_t together = static_cast<int32_t>(std::min<int64_t>(group, lanes / wanted_rows));
     for (int32_t head = 0; head < shape.heads;) {
       const int32_t heads = std::min(together, group - head % group);
-      CutHeads({.task = task, .head = head, .heads = heads}, q_rows);
+      CutHeads({.task = task, .head = head, .heads = heads}, q_rows, lanes);
       head += heads;
     }
   }
 
   // Full tiles from the end; the first rows of a task make up a shorter one, or share a full one
   // when little would be left.
-  void CutHeads(ForwardUnit unit, int64_t q_rows) {
-    const int64_t full = kForwardLanes / unit.heads / kForwardRowStep * kForwardRowStep;
+  void CutHeads(ForwardUnit unit, int64_t q_rows, int64_t lanes) {
+    const int64_t full = lanes / unit.heads / kForwardRowStep * kForwardRowStep;
     for (int64_t end = q_rows; end > 0; end -= unit.rows) {
       unit.rows = static_cast<int32_t>(std::min(end, full));
       const int64_t left = end - unit.rows;
@@ -237,6 +273,7 @@ class CpuAttentionKernel final : public AttentionKernel {
 
   const AttentionTiles& tiles_;
   ThreadPool pool_;
+  const double second_level_bytes_ = SecondLevelBytes();
   std::vector<Workspace> workspaces_;  // [threads]
   std::vector<ForwardUnit> forward_units_;
   std::vector<int32_t> order_;  // Scratch of CutForward.

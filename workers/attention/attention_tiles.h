@@ -14,13 +14,14 @@ namespace rally {
 inline constexpr int kMaxHeadDim = 256;
 
 // Most lanes of a forward tile: heads times rows, rows rounded up to kForwardRowStep.
-inline constexpr int kForwardLanes = 192;
+inline constexpr int kForwardLanes = 512;
 inline constexpr int kForwardRowStep = 16;
 // Most query rows, and most keys, of a backward tile.
 inline constexpr int kBackwardRows = 144;
 // Floats of one thread's workspace, enough for either direction.
-inline constexpr int64_t kTileWorkspaceFloats =
-    7 * kBackwardRows * kMaxHeadDim + 2 * kBackwardRows * kBackwardRows + 4096;
+inline constexpr int64_t kTileWorkspaceFloats = 2 * kForwardLanes * kMaxHeadDim + 65536;
+static_assert(7 * kBackwardRows * kMaxHeadDim + 2 * kBackwardRows * kBackwardRows + 4096 <=
+              kTileWorkspaceFloats);
 
 // The allowed pairs of a tile.
 struct TileMask {

@@ -43,14 +43,14 @@ void BackwardSchedule::AddUnits(const AttentionShape& shape, absl::Span<const Va
     task_turns.key_turns = turns;
     turns += shape.kv_heads;
     const int64_t key_blocks = BlocksFor(task.kv_rows, block_);
-    for (int32_t kv_head = 0; kv_head < shape.kv_heads; ++kv_head) {
-      task_turns.units = 0;
-      for (int64_t key_block = 0; key_block < key_blocks; ++key_block) {
-        const BlockRange queries = QueryBlocks(task, key_block);
-        if (queries.begin >= queries.end) continue;
+    // Heads inside: units that run side by side are then of different heads, and wait for no turn.
+    for (int64_t key_block = 0; key_block < key_blocks; ++key_block) {
+      const BlockRange queries = QueryBlocks(task, key_block);
+      if (queries.begin >= queries.end) continue;
+      for (int32_t kv_head = 0; kv_head < shape.kv_heads; ++kv_head) {
         units_.push_back({static_cast<int32_t>(t), kv_head, static_cast<int32_t>(key_block)});
-        ++task_turns.units;
       }
+      ++task_turns.units;
     }
     turns_of_.push_back(task_turns);
   }

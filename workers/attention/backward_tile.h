@@ -46,15 +46,6 @@ struct BackwardWorkspace {
   float* delta;  // [queries]
 };
 
-template <class V, int R, int C>
-[[gnu::always_inline]] inline void ClearTile(typename V::Reg (&acc)[R][C]) {
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-    for (int c = 0; c < C; ++c) acc[r][c] = V::Broadcast(0.0f);
-  }
-}
-
 // Products with keys in the lanes: a row of the result is a query. Lane 0 is key `lane`.
 template <class V, int C, bool kMasked>
 struct PairEpilogue {
@@ -149,7 +140,11 @@ struct GradientEpilogue {
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 4
-      for (int c = 0; c < C; ++c) acc[r][c] = V::Load(out + (row + r) * stride + c * V::kLanes);
+      for (int c = 0; c < C; ++c) {
+        const float* x = out + (row + r) * stride + c * V::kLanes;
+        acc[r][c] = V::Load(x);
+        __builtin_prefetch(x + R * stride, 1);  // The next tile's.
+      }
     }
   }
   template <int R>
@@ -162,6 +157,9 @@ struct GradientEpilogue {
   }
 };
 
+// Rows at a stride are too far apart for the processor to foresee.
+inline constexpr int64_t kPrefetchRows = 8;
+
 // Copies x [rows, H] into panels [H panel, rows, lanes].
 template <class V>
 inline void CopyToPanels(const float* x, int64_t stride, int rows, int head_dim, float* out) {
@@ -171,7 +169,9 @@ inline void CopyToPanels(const float* x, int64_t stride, int rows, int head_dim,
     for (int row = 0; row < rows; ++row) {
 #pragma GCC unroll 4
       for (int c = 0; c < C; ++c) {
-        V::Store(panel + (row * C + c) * V::kLanes, V::Load(in + row * stride + c * V::kLanes));
+        const float* x = in + row * stride + c * V::kLanes;
+        __builtin_prefetch(x + kPrefetchRows * stride);
+        V::Store(panel + (row * C + c) * V::kLanes, V::Load(x));
       }
     }
   });

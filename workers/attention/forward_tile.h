@@ -3,8 +3,9 @@
 // Queries lie in the lanes: scores are S^T [keys, queries] and outputs O^T [H, queries], so that
 // the row maximum, sum and rescaling are lane-wise, and only Q and O are transposed. A tile's rows
 // are cut into panels of C vectors, heads that share keys side by side; each block of keys is
-// brought together once and passes over every panel while it is in the cache. Scores are in units
-// of log 2: the scale times log2(e) is folded into Q.
+// brought together once and passes over every panel while it is in the cache. Exponents are in
+// units of log 2: the scale times log2(e) is applied as scores turn into probabilities. Along the
+// diagonal keys go in steps of one vector, and every step leaves out the vectors before it.
 //
 // Included only by attention_tiles_*.cc (see vector_portable.h).
 #ifndef RALLY_WORKERS_ATTENTION_FORWARD_TILE_H_
@@ -28,12 +29,12 @@ inline float LaneBound(int64_t x) {
 }
 
 // Stores scores and keeps each query's maximum. Masked pairs become -infinity before that, or a
-// large masked score would underflow the row.
-template <class V, int C, bool kMasked>
+// large masked score would underflow the row. The tile's C vectors are the last of a panel's.
+template <class V, int C, int kPanelVectors, bool kMasked>
 struct ScoreEpilogue {
   using Reg = typename V::Reg;
 
-  float* scores;  // [keys, C vectors]
+  float* scores;  // [keys, panel], at the tile's first lane.
   float* max;     // [C vectors]
   // Key `row` may be seen by the lanes in [row + first, row + first + window).
   int64_t first;
@@ -44,16 +45,12 @@ struct ScoreEpilogue {
 
   template <int R>
   void Init(int, Reg (&acc)[R][C]) const {
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-      for (int c = 0; c < C; ++c) acc[r][c] = V::Broadcast(0.0f);
-    }
+    ClearTile<V, R, C>(acc);
   }
 
   template <int R>
   void Finish(int row, Reg (&acc)[R][C]) const {
-    float* out = scores + static_cast<int64_t>(row) * C * V::kLanes;
+    float* out = scores + static_cast<int64_t>(row) * kPanelVectors * V::kLanes;
 #pragma GCC unroll 4
     for (int c = 0; c < C; ++c) {
       Reg largest = V::Load(max + c * V::kLanes);
@@ -64,7 +61,7 @@ struct ScoreEpilogue {
           acc[r][c] = V::Keep(LaneBound<V>(lane), LaneBound<V>(lane + window), V::LaneNumbers(),
                               acc[r][c], V::Broadcast(-__builtin_inff()));
         }
-        V::Store(out + (r * C + c) * V::kLanes, acc[r][c]);
+        V::Store(out + (r * kPanelVectors + c) * V::kLanes, acc[r][c]);
         largest = V::Max(acc[r][c], largest);
       }
       V::Store(max + c * V::kLanes, largest);
@@ -72,12 +69,12 @@ struct ScoreEpilogue {
   }
 };
 
-// Rescales what was summed so far as it is loaded.
-template <class V, int C>
+// Adds to what was summed so far, rescaling it as it is loaded where asked to.
+template <class V, int C, int kPanelVectors, bool kRescale>
 struct OutputEpilogue {
   using Reg = typename V::Reg;
 
-  float* out;              // [H, C vectors]
+  float* out;              // [H, panel], at the tile's first lane.
   const float* rescaling;  // [C vectors]
 
   template <int R>
@@ -85,24 +82,24 @@ struct OutputEpilogue {
 
   template <int R>
   void Init(int row, Reg (&acc)[R][C]) const {
-    const float* x = out + static_cast<int64_t>(row) * C * V::kLanes;
+    const float* x = out + static_cast<int64_t>(row) * kPanelVectors * V::kLanes;
 #pragma GCC unroll 4
     for (int c = 0; c < C; ++c) {
-      const Reg factor = V::Load(rescaling + c * V::kLanes);
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
-        acc[r][c] = V::Mul(factor, V::Load(x + (r * C + c) * V::kLanes));
+        acc[r][c] = V::Load(x + (r * kPanelVectors + c) * V::kLanes);
+        if constexpr (kRescale) acc[r][c] = V::Mul(V::Load(rescaling + c * V::kLanes), acc[r][c]);
       }
     }
   }
 
   template <int R>
   void Finish(int row, Reg (&acc)[R][C]) const {
-    float* x = out + static_cast<int64_t>(row) * C * V::kLanes;
+    float* x = out + static_cast<int64_t>(row) * kPanelVectors * V::kLanes;
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 4
-      for (int c = 0; c < C; ++c) V::Store(x + (r * C + c) * V::kLanes, acc[r][c]);
+      for (int c = 0; c < C; ++c) V::Store(x + (r * kPanelVectors + c) * V::kLanes, acc[r][c]);
     }
   }
 };
@@ -113,10 +110,10 @@ struct ForwardPanel {
   int32_t row;      // First row in the tile.
   int32_t rows;     // Rows that exist; the lanes past them compute on zeros.
   int32_t vectors;  // C
-  float* q;         // [H, C vectors], scaled
+  float* q;         // [H, C vectors]
   float* out;       // [H, C vectors], not yet divided by sum
-  float* max;       // [C vectors] of scores, -infinity before the first allowed key
-  float* sum;       // [C vectors] of exp2(score - max)
+  float* max;       // [C vectors] of unscaled scores, -infinity before the first allowed key
+  float* sum;       // [C vectors] of exp2(scale * (score - max))
 };
 
 template <class V>
@@ -126,7 +123,7 @@ class ForwardTileRun {
   static constexpr int kMaxPanelRows = V::kMaxVectors * V::kLanes;
 
  public:
-  explicit ForwardTileRun(const ForwardTile& tile) : tile_(tile) {
+  explicit ForwardTileRun(const ForwardTile& tile) : tile_(tile), scale_(tile.scale * kLog2E) {
     float* free = tile.workspace;
     scores_ = Take(&free, static_cast<int64_t>(BlockKeys()) * kMaxPanelRows);
     rescaling_ = Take(&free, kMaxPanelRows);
@@ -142,7 +139,8 @@ class ForwardTileRun {
     const TileMask& mask = tile_.mask;
     int64_t begin = mask.diagonal - mask.window + 1;
     int64_t end = tile_.rows + mask.diagonal;
-    begin = begin < 0 ? 0 : begin;
+    // The same blocks however rows are cut into tiles, and so the same sums.
+    begin = begin < 0 ? 0 : begin / BlockKeys() * BlockKeys();
     end = end > tile_.keys ? tile_.keys : end;
     for (int64_t key = begin; key < end; key += BlockKeys()) {
       const int64_t block_end = key + BlockKeys() < end ? key + BlockKeys() : end;
@@ -191,24 +189,31 @@ class ForwardTileRun {
     k_ = tile_.k + begin * tile_.kv_stride;
     v_ = tile_.v + begin * tile_.kv_stride;
     block_stride_ = tile_.kv_stride;
+    if (panels_ > 1 && tile_.kv_stride != tile_.head_dim) {
+      float* const k = block_;
+      float* const v = block_ + (end - begin) * tile_.head_dim;
+      CopyRows(k_, end - begin, k);
+      CopyRows(v_, end - begin, v);
+      k_ = k;
+      v_ = v;
+      block_stride_ = tile_.head_dim;
+    }
     const TileMask& mask = tile_.mask;
     const bool masked =
         end - 1 > mask.diagonal || begin <= tile_.rows - 1 + mask.diagonal - mask.window;
     values_finite_ = !masked || ValuesFinite(end - begin);
-    if (panels_ == 1 || tile_.kv_stride == tile_.head_dim) return;
-    float* const k = block_;
-    float* const v = block_ + (end - begin) * tile_.head_dim;
-    for (int64_t row = 0; row < end - begin; ++row) {
-      const int64_t in = row * tile_.kv_stride;
-      const int64_t out = row * tile_.head_dim;
+  }
+
+  void CopyRows(const float* rows, int64_t count, float* out) const {
+    constexpr int64_t kAhead = 8;  // Rows: strided ones are too far apart to be foreseen.
+    for (int64_t row = 0; row < count; ++row) {
       for (int32_t d = 0; d < tile_.head_dim; d += V::kLanes) {
-        V::Store(k + out + d, V::Load(k_ + in + d));
-        V::Store(v + out + d, V::Load(v_ + in + d));
+        if (row + kAhead < count) __builtin_prefetch(rows + kAhead * tile_.kv_stride + d);
+        V::Store(out + d, V::Load(rows + d));
       }
+      rows += tile_.kv_stride;
+      out += tile_.head_dim;
     }
-    k_ = k;
-    v_ = v;
-    block_stride_ = tile_.head_dim;
   }
 
   bool ValuesFinite(int64_t rows) const {
@@ -234,7 +239,7 @@ class ForwardTileRun {
     const float* q = tile_.q + panel.row * tile_.q_stride + panel.head * tile_.head_dim;
     for (int32_t lane = 0; lane < lanes; lane += V::kLanes) {
       TransposeRows<V>(q + lane * tile_.q_stride, tile_.q_stride, panel.rows - lane, tile_.head_dim,
-                       tile_.scale * kLog2E, panel.q + lane, lanes);
+                       1.0f, panel.q + lane, lanes);
     }
     for (int64_t i = 0; i < static_cast<int64_t>(tile_.head_dim) * lanes; ++i) panel.out[i] = 0.0f;
     for (int32_t i = 0; i < lanes; ++i) {
@@ -253,53 +258,99 @@ class ForwardTileRun {
     if (begin < first_diagonal - window + 1) begin = first_diagonal - window + 1;
     if (end > last_diagonal + 1) end = last_diagonal + 1;
     if (begin >= end) return;
-    const bool masked = end - 1 > first_diagonal || begin <= last_diagonal - window;
+    const bool windowed = begin <= last_diagonal - window;
+    // Keys that all rows have reached, then the diagonal's.
+    int64_t reached = end < first_diagonal + 1 ? end : first_diagonal + 1;
+    if (reached < begin) reached = begin;
     float old_max[C * V::kLanes];
     for (int i = 0; i < C * V::kLanes; ++i) old_max[i] = panel.max[i];
-    if (masked) {
-      Scores<C, true>(panel, begin, end, begin - loaded);
+    const KeySpan keys{begin, reached, end, begin - loaded};
+    if (windowed) {
+      Scores<C, 0, true>(panel, keys, begin, reached);
     } else {
-      Scores<C, false>(panel, begin, end, begin - loaded);
+      Scores<C, 0, false>(panel, keys, begin, reached);
     }
-    Softmax<C>(panel, old_max, static_cast<int>(end - begin));
-    if (masked && !values_finite_) return AddSeenValues<C>(panel, begin, end, begin - loaded);
-    Product<V, C>(LeftOperand<true>{v_ + (begin - loaded) * block_stride_, block_stride_},
-                  tile_.head_dim, RightOperand<V>{scores_, C * V::kLanes}, end - begin,
-                  OutputEpilogue<V, C>{panel.out, rescaling_});
+    DiagonalScores<C, 0>(panel, keys);
+    Softmax<C>(panel, keys, old_max);
+    if ((windowed || reached < end) && !values_finite_) return AddSeenValues<C>(panel, keys);
+    AddValues<C, 0, true>(panel, keys, begin, reached);
+    DiagonalValues<C, 0>(panel, keys);
   }
 
-  template <int C, bool kMasked>
-  void Scores(const ForwardPanel& panel, int64_t begin, int64_t end, int64_t skip) {
-    Product<V, C>(
+  // The keys of a block that a panel sees.
+  struct KeySpan {
+    int64_t begin;
+    int64_t reached;  // By all rows of the panel, but for the window; the rest is the diagonal's.
+    int64_t end;
+    int64_t skip;  // Rows of the block before `begin`.
+  };
+
+  // The diagonal's keys, a vector's worth at a time. Step J's are seen by no lane before vector J.
+  template <int J>
+  KeySpan DiagonalStep(const ForwardPanel& panel, const KeySpan& keys) const {
+    const int64_t first = panel.row + tile_.mask.diagonal + 1 + J * V::kLanes;
+    KeySpan step = keys;
+    step.begin = first < keys.reached ? keys.reached : first;
+    step.end = first + V::kLanes < keys.end ? first + V::kLanes : keys.end;
+    return step;
+  }
+
+  template <int C, int J>
+  void DiagonalScores(const ForwardPanel& panel, const KeySpan& keys) {
+    const KeySpan step = DiagonalStep<J>(panel, keys);
+    if (step.begin < step.end) Scores<C, J, true>(panel, keys, step.begin, step.end);
+    if constexpr (J + 1 < C) DiagonalScores<C, J + 1>(panel, keys);
+  }
+
+  template <int C, int J>
+  void DiagonalValues(const ForwardPanel& panel, const KeySpan& keys) {
+    const KeySpan step = DiagonalStep<J>(panel, keys);
+    if (step.begin < step.end) AddValues<C, J, false>(panel, keys, step.begin, step.end);
+    if constexpr (J + 1 < C) DiagonalValues<C, J + 1>(panel, keys);
+  }
+
+  // Keys [begin, end), for the panel's vectors from J on.
+  template <int C, int J, bool kMasked>
+  void Scores(const ForwardPanel& panel, const KeySpan& keys, int64_t begin, int64_t end) {
+    constexpr int64_t kLane = J * V::kLanes;
+    const int64_t skip = keys.skip + begin - keys.begin;
+    Product<V, C - J>(
         LeftOperand<false>{k_ + skip * block_stride_, block_stride_}, static_cast<int>(end - begin),
-        RightOperand<V>{panel.q, C * V::kLanes}, tile_.head_dim,
-        ScoreEpilogue<V, C, kMasked>{scores_, panel.max, begin - panel.row - tile_.mask.diagonal,
-                                     tile_.mask.window});
+        RightOperand<V>{panel.q + kLane, C * V::kLanes}, tile_.head_dim,
+        ScoreEpilogue<V, C - J, C, kMasked>{ScoresOf<C>(keys, begin) + kLane, panel.max + kLane,
+                                            begin - panel.row - tile_.mask.diagonal - kLane,
+                                            tile_.mask.window});
   }
 
-  // Scores become exp2(score - max); the running sum and the rescaling of older terms follow.
+  template <int C, int J, bool kRescale>
+  void AddValues(const ForwardPanel& panel, const KeySpan& keys, int64_t begin, int64_t end) {
+    constexpr int64_t kLane = J * V::kLanes;
+    const int64_t skip = keys.skip + begin - keys.begin;
+    Product<V, C - J>(LeftOperand<true>{v_ + skip * block_stride_, block_stride_}, tile_.head_dim,
+                      RightOperand<V>{ScoresOf<C>(keys, begin) + kLane, C * V::kLanes}, end - begin,
+                      OutputEpilogue<V, C - J, C, kRescale>{panel.out + kLane, rescaling_ + kLane});
+  }
+
   template <int C>
-  void Softmax(const ForwardPanel& panel, const float* old_max, int keys) {
+  float* ScoresOf(const KeySpan& keys, int64_t key) const {
+    return scores_ + (key - keys.begin) * C * V::kLanes;
+  }
+
+  // Scores become exp2(scale * (score - max)); the running sum and the rescaling of older terms
+  // follow.
+  template <int C>
+  void Softmax(const ForwardPanel& panel, const KeySpan& keys, const float* old_max) {
     Reg max[C];
     Reg sum[C];
 #pragma GCC unroll 4
     for (int c = 0; c < C; ++c) {
-      // A finite maximum also for a row without an allowed key, or its terms would be NaN.
-      const Reg largest = V::Load(panel.max + c * V::kLanes);
-      max[c] = V::Max(V::Broadcast(kLowestMax), largest);
-      const Reg factor = V::Exp2(V::Sub(V::Load(old_max + c * V::kLanes), max[c]));
-      V::Store(rescaling_ + c * V::kLanes, factor);
+      max[c] = FiniteMax(panel.max + c * V::kLanes);
+      const Reg old = FiniteMax(old_max + c * V::kLanes);
+      V::Store(rescaling_ + c * V::kLanes, Exponential(old, max[c]));
       sum[c] = V::Broadcast(0.0f);
     }
-    for (int key = 0; key < keys; ++key) {
-      float* row = scores_ + static_cast<int64_t>(key) * C * V::kLanes;
-#pragma GCC unroll 4
-      for (int c = 0; c < C; ++c) {
-        const Reg p = V::Exp2(V::Sub(V::Load(row + c * V::kLanes), max[c]));
-        V::Store(row + c * V::kLanes, p);
-        sum[c] = V::Add(sum[c], p);
-      }
-    }
+    Exponentials<C, 0>(keys, keys.begin, keys.reached, max, sum);
+    DiagonalExponentials<C, 0>(panel, keys, max, sum);
 #pragma GCC unroll 4
     for (int c = 0; c < C; ++c) {
       const Reg old_sum = V::Load(panel.sum + c * V::kLanes);
@@ -308,20 +359,50 @@ class ForwardTileRun {
     }
   }
 
+  // Finite also for a row without an allowed key, or its terms would be NaN.
+  static Reg FiniteMax(const float* max) { return V::Max(V::Broadcast(kLowestMax), V::Load(max)); }
+
+  // The difference is scaled, not each score: it must be 0 at the maximum.
+  Reg Exponential(Reg score, Reg max) const {
+    return V::Exp2(V::Mul(V::Broadcast(scale_), V::Sub(score, max)));
+  }
+
+  template <int C, int J>
+  [[gnu::always_inline]] void Exponentials(const KeySpan& keys, int64_t begin, int64_t end,
+                                           const Reg (&max)[C], Reg (&sum)[C]) {
+    float* row = ScoresOf<C>(keys, begin);
+    for (int64_t key = begin; key < end; ++key, row += C * V::kLanes) {
+#pragma GCC unroll 4
+      for (int c = J; c < C; ++c) {
+        const Reg p = Exponential(V::Load(row + c * V::kLanes), max[c]);
+        V::Store(row + c * V::kLanes, p);
+        sum[c] = V::Add(sum[c], p);
+      }
+    }
+  }
+
+  template <int C, int J>
+  void DiagonalExponentials(const ForwardPanel& panel, const KeySpan& keys, const Reg (&max)[C],
+                            Reg (&sum)[C]) {
+    const KeySpan step = DiagonalStep<J>(panel, keys);
+    if (step.begin < step.end) Exponentials<C, J>(keys, step.begin, step.end, max, sum);
+    if constexpr (J + 1 < C) DiagonalExponentials<C, J + 1>(panel, keys, max, sum);
+  }
+
   // The product of probabilities and values, of allowed pairs alone: a masked pair's 0 times NaN or
   // infinity would reach rows that do not see it. Rare, hence plain.
   template <int C>
-  void AddSeenValues(const ForwardPanel& panel, int64_t begin, int64_t end, int64_t skip) {
+  void AddSeenValues(const ForwardPanel& panel, const KeySpan& keys) {
     constexpr int kPanelLanes = C * V::kLanes;
     for (int64_t i = 0; i < int64_t{kPanelLanes} * tile_.head_dim; ++i) {
       panel.out[i] *= rescaling_[i % kPanelLanes];
     }
-    for (int64_t key = 0; key < end - begin; ++key) {
-      const int64_t first = begin + key - panel.row - tile_.mask.diagonal;
+    for (int64_t key = 0; key < keys.end - keys.begin; ++key) {
+      const int64_t first = keys.begin + key - panel.row - tile_.mask.diagonal;
       const int64_t last =
           first + tile_.mask.window < panel.rows ? first + tile_.mask.window : int64_t{panel.rows};
       const float* p = scores_ + key * kPanelLanes;
-      const float* v = v_ + (skip + key) * block_stride_;
+      const float* v = v_ + (keys.skip + key) * block_stride_;
       for (int64_t lane = first < 0 ? 0 : first; lane < last; ++lane) {
         for (int32_t d = 0; d < tile_.head_dim; ++d) {
           panel.out[int64_t{d} * kPanelLanes + lane] += p[lane] * v[d];
@@ -338,7 +419,7 @@ class ForwardTileRun {
       const float sum = panel.sum[i];
       inverse[i] = sum == 0.0f ? 0.0f : 1.0f / sum;
       tile_.lse[(panel.row + i) * tile_.lse_stride + panel.head] =
-          sum == 0.0f ? -__builtin_inff() : panel.max[i] * kLn2 + __builtin_logf(sum);
+          sum == 0.0f ? -__builtin_inff() : panel.max[i] * scale_ * kLn2 + __builtin_logf(sum);
     }
     for (int32_t lane = 0; lane < panel.rows; lane += V::kLanes) {
       const int32_t left = panel.rows - lane;
@@ -364,6 +445,7 @@ class ForwardTileRun {
   static constexpr float kLowestMax = -3.0e38f;
 
   const ForwardTile& tile_;
+  const float scale_;  // Of scores, to units of log 2.
   ForwardPanel panel_[kMaxPanels];
   int panels_ = 0;
   float* scores_ = nullptr;     // [keys of a block, C vectors]

@@ -59,6 +59,15 @@ template <class V, int R, int C, bool kRowsAdjacent, class Epilogue>
   epilogue.template Finish<R>(row, acc);
 }
 
+template <class V, int R, int C>
+[[gnu::always_inline]] inline void ClearTile(typename V::Reg (&acc)[R][C]) {
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) acc[r][c] = V::Broadcast(0.0f);
+  }
+}
+
 // All of `rows` rows; the last few by smaller tiles.
 template <class V, int C, bool kRowsAdjacent, class Epilogue>
 inline void Product(const LeftOperand<kRowsAdjacent>& left, int rows, const RightOperand<V>& right,
