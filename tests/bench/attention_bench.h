@@ -1,8 +1,10 @@
-// The attention bench: the kernel's rate over a small grid, as a share of the multiply-add peak.
+// The attention bench: the kernel's rate over a small grid, as a share of the multiply-add peak,
+// and beside it what LibTorch's own operators make of the same work.
 //
 // Every measurement of the kernel stands between two of the peak loop of the same instruction set
 // on as many threads; rates are medians, `share` is the median of each measurement's own share.
 // Counted FLOP: 4 * N * H per allowed pair forward, 10 * N * H backward, nothing for the softmax.
+// Rows lie in pooled buffers, as an attention server's do.
 #ifndef RALLY_TESTS_BENCH_ATTENTION_BENCH_H_
 #define RALLY_TESTS_BENCH_ATTENTION_BENCH_H_
 
@@ -21,12 +23,15 @@ struct AttentionBenchOptions {
   CpuInstructionSet instruction_set = CpuInstructionSet::kBest;
   std::vector<int32_t> threads = {1, 0};  // 0: one per available core.
   std::vector<int32_t> head_dims = {64, 128};
+  bool libtorch = true;  // Takes most of the time.
   int repeats = 5;
 };
 
-// Writes a table, or with `json` an array of {"direction", "q_rows", "kv_rows", "heads",
-// "kv_heads", "head_dim", "dtype", "threads", "mask", "instruction_set", "gflops", "peak_gflops",
-// "share"}, to `out`. FailedPrecondition when this CPU lacks the instruction set.
+// Writes a table, or with `json` an array of {"direction", "tasks", "q_rows", "kv_rows" (of all
+// tasks), "heads", "kv_heads", "head_dim", "dtype", "threads", "mask", "instruction_set", "gflops",
+// "peak_gflops", "share", "peak_bytes" (what a call takes beside its rows)}, to `out`; where
+// LibTorch was run, with "libtorch_gflops" and "libtorch_peak_bytes". FailedPrecondition when this
+// CPU lacks the instruction set.
 absl::Status RunAttentionBench(const AttentionBenchOptions& options, std::ostream& out);
 
 }  // namespace rally::bench

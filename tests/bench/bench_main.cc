@@ -105,6 +105,7 @@ absl::Status Attention(Flags* flags, std::ostream& out) {
   RALLY_RETURN_IF_ERROR(flags->Take("instruction-set", &options.instruction_set));
   RALLY_RETURN_IF_ERROR(flags->Take("threads", &options.threads));
   RALLY_RETURN_IF_ERROR(flags->Take("head-dims", &options.head_dims));
+  RALLY_RETURN_IF_ERROR(flags->Take("libtorch", &options.libtorch));
   RALLY_RETURN_IF_ERROR(flags->Take("repeats", &options.repeats));
   RALLY_RETURN_IF_ERROR(flags->Finish());
   return RunAttentionBench(options, out);
@@ -154,7 +155,7 @@ struct Command {
 constexpr Command kCommands[] = {
     {"attention", "the attention kernel's rate, as a share of the multiply-add peak",
      "--instruction-set=best|portable|avx2|avx512  --threads=1,0 (0: every core)\n"
-     "      --head-dims=64,128  --repeats=5",
+     "      --head-dims=64,128  --repeats=5  --libtorch=true (its own operators beside the kernel)",
      Attention},
     {"balance", "step throughput with planning over without, beside the ideal of the same run",
      "--pairs=7  --attempts=5 (runs on fewer than 1.8 cores are repeated)", Balance},
