@@ -4,8 +4,11 @@
 //
 // Results go to standard output, errors to standard error. Exit code 0, 1 when a bench fails, 2 for
 // wrong usage. A command's flags and its line of help stand in kCommands.
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <iostream>
 #include <map>
 #include <string>
@@ -22,6 +25,7 @@
 #include "tests/bench/balance_bench.h"
 #include "tests/bench/pingpong_bench.h"
 #include "tests/bench/planner_bench.h"
+#include "tests/bench/step_bench.h"
 #include "tests/bench/transport_bench.h"
 
 namespace rally::bench {
@@ -140,6 +144,15 @@ absl::Status PlannerTime(Flags* flags, std::ostream& out) {
   return RunPlannerBench(options, out);
 }
 
+absl::Status StepTime(Flags* flags, std::ostream& out) {
+  StepBenchOptions options;
+  RALLY_RETURN_IF_ERROR(flags->Take("json", &options.json));
+  RALLY_RETURN_IF_ERROR(flags->Take("document-tokens", &options.document_tokens));
+  RALLY_RETURN_IF_ERROR(flags->Take("repeats", &options.repeats));
+  RALLY_RETURN_IF_ERROR(flags->Finish());
+  return RunStepBench(options, out);
+}
+
 absl::Status TransportTable(Flags* flags, std::ostream& out) {
   RALLY_RETURN_IF_ERROR(flags->Finish());
   return RunTransportBench(out);
@@ -163,6 +176,8 @@ constexpr Command kCommands[] = {
      Pingpong},
     {"planner", "what a plan takes on one core, by servers", "--servers=8,64,512  --repeats=9",
      PlannerTime},
+    {"step", "a job of one process against a plain LibTorch training loop",
+     "--document-tokens=256,1024,4096  --repeats=3", StepTime},
     {"transport", "latency and bandwidth between two processes of this machine; a table only", "",
      TransportTable},
 };
@@ -177,7 +192,16 @@ void PrintHelp(std::ostream& out) {
   out << "\nExample: rally-bench attention --threads=1 --json\n";
 }
 
+// LibTorch's BLAS reads this when it is loaded, and may be held to an older processor by it: then
+// this program starts over without it.
+void FreeBlas(char** argv) {
+  constexpr char kVariable[] = "OPENBLAS_CORETYPE";
+  if (std::getenv(kVariable) == nullptr || unsetenv(kVariable) != 0) return;
+  execv("/proc/self/exe", argv);  // Returns only when it fails: then measure as it is.
+}
+
 int Main(int argc, char** argv) {
+  FreeBlas(argv);
   const std::string name = argc > 1 ? argv[1] : "";
   if (name == "--help" || name == "help") {
     PrintHelp(std::cout);

@@ -6,10 +6,10 @@
 #include <limits>
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include "scheduler/ca_task.h"
+#include "tests/bench/libtorch_threads.h"
 #include "tests/bench/peak_memory.h"
 
 namespace rally::bench {
@@ -36,7 +36,7 @@ at::Tensor Attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
 
 LibtorchAttentionResult Measure(const AttentionShape& shape, int64_t q_rows, int64_t kv_rows,
                                 bool backward, int threads) {
-  at::set_num_threads(threads);
+  SetLibtorchThreads(threads);
   const at::AutoGradMode grad_mode(backward);
   const int64_t score_bytes = q_rows * kv_rows * static_cast<int64_t>(sizeof(float));
   const int64_t heads = std::clamp<int64_t>(kMostScoreBytes / score_bytes, 1, shape.heads);

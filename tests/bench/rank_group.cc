@@ -91,6 +91,7 @@ class ForkedRankGroup final : public RankGroup {
       const v1::RoundDone& done = answer.round_done();
       times.ranks.push_back({FromProto(done.compute()), FromProto(done.waiting()),
                              FromProto(done.attention_compute())});
+      if (rank == 0) times.loss = done.loss();
     }
     times.wall = absl::Now() - start;
     return times;

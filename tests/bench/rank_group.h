@@ -38,6 +38,7 @@ struct RankTimes {
 };
 
 struct RoundTimes {
+  double loss = 0.0;             // Mean over the round's targets.
   absl::Duration wall;           // From sending the plan to the last rank's answer.
   std::vector<RankTimes> ranks;  // [ranks]
 };
