@@ -1,6 +1,7 @@
 #include "tests/attention/attention_case.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -10,6 +11,18 @@
 #include <absl/strings/str_join.h>
 
 namespace rally {
+namespace {
+
+// To nearest, ties to even.
+uint16_t ToBfloat16(float x) {
+  const auto bits = std::bit_cast<uint32_t>(x);
+  if (std::isnan(x)) return static_cast<uint16_t>(bits >> 16 | 0x40);
+  return static_cast<uint16_t>((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+}
+
+float FromBfloat16(uint16_t x) { return std::bit_cast<float>(uint32_t{x} << 16); }
+
+}  // namespace
 
 AttentionCase::AttentionCase(const AttentionShape& s, int64_t queries, int64_t keys,
                              int64_t q_begin, int64_t kv_begin, uint64_t seed)
@@ -25,6 +38,7 @@ AttentionCase::AttentionCase(const AttentionShape& s, int64_t queries, int64_t k
   for (auto* tensor : {&q, &d_out, &out, &d_q}) fill(tensor, q_size);
   for (auto* tensor : {&k, &v, &d_k, &d_v}) fill(tensor, kv_size);
   for (auto* tensor : {&lse, &delta}) fill(tensor, q_rows * shape.heads);
+  RoundInputs();
   Cut({0, q_rows}, {0, kv_rows});
 }
 
@@ -37,7 +51,31 @@ void AttentionCase::Cut(std::vector<int64_t> q_cuts, std::vector<int64_t> kv_cut
   lse_parts_.assign(parts, std::vector<float>(lse.size(), 77.0f));
 }
 
+void AttentionCase::RoundInputs() {
+  if (shape.element == AttentionElement::kFloat32) return;
+  for (auto* tensor : {&q, &k, &v, &d_out}) {
+    for (float& x : *tensor) x = FromBfloat16(ToBfloat16(x));
+  }
+}
+
+const void* AttentionCase::Elements(const std::vector<float>& tensor, int64_t at,
+                                    std::vector<uint16_t>* copy) {
+  if (shape.element == AttentionElement::kFloat32) return tensor.data() + at;
+  copy->resize(tensor.size());
+  std::transform(tensor.begin(), tensor.end(), copy->begin(), ToBfloat16);
+  return copy->data() + at;
+}
+
 VarlenTask AttentionCase::Whole() {
+  VarlenTask task = WholeOfFloats();
+  task.q = Elements(q, 0, &q_copy_);
+  task.k = Elements(k, 0, &k_copy_);
+  task.v = Elements(v, 0, &v_copy_);
+  task.d_out = Elements(d_out, 0, &d_out_copy_);
+  return task;
+}
+
+VarlenTask AttentionCase::WholeOfFloats() {
   return {.q_rows = q_rows,
           .kv_rows = kv_rows,
           .q_position = q_position,
@@ -66,12 +104,12 @@ std::vector<VarlenTask> AttentionCase::Tasks() {
                        .kv_rows = kv_cuts_[part + 1] - key,
                        .q_position = q_position + row,
                        .kv_position = kv_position + key,
-                       .q = q.data() + q_at,
-                       .k = k.data() + kv_at,
-                       .v = v.data() + kv_at,
+                       .q = Elements(q, q_at, &q_copy_),
+                       .k = Elements(k, kv_at, &k_copy_),
+                       .v = Elements(v, kv_at, &v_copy_),
                        .out = out_parts_[part].data() + q_at,
                        .lse = lse_parts_[part].data() + row * shape.heads,
-                       .d_out = d_out.data() + q_at,
+                       .d_out = Elements(d_out, q_at, &d_out_copy_),
                        .delta = delta.data() + row * shape.heads,
                        .d_q = d_q_parts_[part].data() + q_at,
                        .d_k = d_k.data() + kv_at,
@@ -133,19 +171,22 @@ void AttentionCase::SumQueryGradients() {
 }
 
 std::string AttentionCase::Describe() const {
-  return absl::StrCat("heads ", shape.heads, "/", shape.kv_heads, " head_dim ", shape.head_dim,
-                      " window ", shape.mask.window, " scale ", shape.scale, " rows ", q_rows, "@",
-                      q_position, " keys ", kv_rows, "@", kv_position, " cut at ",
-                      absl::StrJoin(q_cuts_, ","), " and ", absl::StrJoin(kv_cuts_, ","));
+  const bool bfloat16 = shape.element == AttentionElement::kBfloat16;
+  return absl::StrCat(bfloat16 ? "bfloat16 " : "float32 ", "heads ", shape.heads, "/",
+                      shape.kv_heads, " head_dim ", shape.head_dim, " window ", shape.mask.window,
+                      " scale ", shape.scale, " rows ", q_rows, "@", q_position, " keys ", kv_rows,
+                      "@", kv_position, " cut at ", absl::StrJoin(q_cuts_, ","), " and ",
+                      absl::StrJoin(kv_cuts_, ","));
 }
 
-AttentionCase RandomAttentionCase(uint64_t seed) {
+AttentionCase RandomAttentionCase(uint64_t seed, AttentionElement element) {
   std::mt19937_64 random(seed * 2 + 1);
   const auto upto = [&](int64_t n) { return static_cast<int64_t>(random() % (n + 1)); };
   // Mostly short, sometimes over several blocks.
   const auto rows = [&] { return 1 + upto(upto(3) == 0 ? 220 : 40); };
   constexpr int32_t kHeadDims[] = {32, 64, 96, 128, 192, 256};
   AttentionShape shape;
+  shape.element = element;
   shape.head_dim = kHeadDims[upto(5)];
   shape.kv_heads = static_cast<int32_t>(1 + upto(1));
   shape.heads = shape.kv_heads * static_cast<int32_t>(upto(7) == 0 ? 5 : 1 + upto(2));

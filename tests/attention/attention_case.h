@@ -1,7 +1,8 @@
 // AttentionCase: one document's rows with random contents, cut into CA-tasks, for kernel tests.
 //
-// Holds inputs, the outputs of every part, and the whole's results after merging. Copyable; tasks
-// point into the case they were asked of.
+// Holds inputs, the outputs of every part, and the whole's results after merging. Inputs are floats
+// that the shape's element can hold; a kernel gets them as elements, and the reference as floats.
+// Copyable; tasks point into the case they were asked of.
 #ifndef RALLY_TESTS_ATTENTION_ATTENTION_CASE_H_
 #define RALLY_TESTS_ATTENTION_ATTENTION_CASE_H_
 
@@ -22,8 +23,13 @@ struct AttentionCase {
   // Cuts query rows and key rows at these rows; both lists begin with 0 and end with the rows.
   void Cut(std::vector<int64_t> q_cuts, std::vector<int64_t> kv_cuts);
 
-  // The uncut task, on the whole's tensors.
+  // Makes inputs that were changed values that the shape's element can hold again.
+  void RoundInputs();
+
+  // The uncut task, on the whole's tensors, for a kernel.
   VarlenTask Whole();
+  // The same with inputs as floats, whatever the element.
+  VarlenTask WholeOfFloats();
   // One task for each rectangle, outputs to the parts.
   std::vector<VarlenTask> ForwardTasks();
   // Parts of out and lse to the whole's.
@@ -44,14 +50,17 @@ struct AttentionCase {
 
  private:
   std::vector<VarlenTask> Tasks();
+  // `tensor` from `at` on, as elements; `copy` holds them if they are not floats.
+  const void* Elements(const std::vector<float>& tensor, int64_t at, std::vector<uint16_t>* copy);
 
   std::vector<int64_t> q_cuts_, kv_cuts_;
   // Of each key range: [kv parts][q_rows, N, H] and [kv parts][q_rows, N].
   std::vector<std::vector<float>> out_parts_, lse_parts_, d_q_parts_;
+  std::vector<uint16_t> q_copy_, k_copy_, v_copy_, d_out_copy_;  // As bfloat16.
 };
 
 // A case of random shape, mask, grouping, overlap and cuts; the same for the same seed.
-AttentionCase RandomAttentionCase(uint64_t seed);
+AttentionCase RandomAttentionCase(uint64_t seed, AttentionElement element);
 
 }  // namespace rally
 

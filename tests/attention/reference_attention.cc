@@ -30,10 +30,20 @@ Dot Multiply(const float* a, const float* b, int64_t n) {
 // Where rows of a task and a head begin.
 class Rows {
  public:
+  const float* const q;
+  const float* const k;
+  const float* const v;
+  const float* const d_out;
+  const double scale;
+
   Rows(const AttentionShape& shape, const VarlenTask& task)
-      : shape_(shape),
-        task_(task),
-        scale(shape.scale != 0.0f ? shape.scale : 1.0 / std::sqrt(double{1.0} * shape.head_dim)) {}
+      : q(static_cast<const float*>(task.q)),
+        k(static_cast<const float*>(task.k)),
+        v(static_cast<const float*>(task.v)),
+        d_out(static_cast<const float*>(task.d_out)),
+        scale(shape.scale != 0.0f ? shape.scale : 1.0 / std::sqrt(double{1.0} * shape.head_dim)),
+        shape_(shape),
+        task_(task) {}
 
   int64_t Query(int64_t row, int64_t head) const {
     return (row * shape_.heads + head) * shape_.head_dim;
@@ -47,20 +57,17 @@ class Rows {
   }
   // The score, and its error as `magnitude`.
   Dot Score(int64_t q_row, int64_t kv_row, int64_t head) const {
-    Dot dot = Multiply(task_.q + Query(q_row, head), task_.k + Key(kv_row, head), shape_.head_dim);
+    Dot dot = Multiply(q + Query(q_row, head), k + Key(kv_row, head), shape_.head_dim);
     return {dot.value * scale, (shape_.head_dim + 8) * kUnit * dot.magnitude * scale};
   }
 
  private:
   const AttentionShape& shape_;
   const VarlenTask& task_;
-
- public:
-  const double scale;
 };
 
 void ForwardRow(const AttentionShape& shape, const VarlenTask& task, const Rows& rows, int64_t row,
-                int64_t head, ReferenceOutput* result) {
+                int64_t head, double rounding, ReferenceOutput* result) {
   const double lowest = -std::numeric_limits<double>::infinity();
   std::vector<Dot> scores(task.kv_rows, Dot{lowest, 0.0});
   double max = lowest;
@@ -88,19 +95,22 @@ void ForwardRow(const AttentionShape& shape, const VarlenTask& task, const Rows&
     for (int64_t j = 0; j < task.kv_rows; ++j) {
       const double p = std::exp(scores[j].value - lse);
       if (p == 0.0) continue;
-      const double v = task.v[rows.Key(j, head) + d];
+      const double v = rows.v[rows.Key(j, head) + d];
       out += p * v;
       magnitude += p * std::abs(v);
     }
-    // Both the sum of terms and the sum they are divided by are off.
+    // Both the sum of terms and the sum they are divided by are off; the latter is not rounded.
+    const double error = 2.0 * (term + count * kUnit);
     result->out.value[rows.Query(row, head) + d] = out;
-    result->out.bound[rows.Query(row, head) + d] = 2.0 * (term + count * kUnit) * magnitude + kTiny;
+    result->out.bound[rows.Query(row, head) + d] =
+        (error + rounding * (1.0 + error)) * magnitude + kTiny;
   }
 }
 
 // One allowed pair of the backward.
 void BackwardPair(const AttentionShape& shape, const VarlenTask& task, const Rows& rows,
-                  int64_t row, int64_t key, int64_t head, ReferenceGradient* result) {
+                  int64_t row, int64_t key, int64_t head, double rounding,
+                  ReferenceGradient* result) {
   const double lse = task.lse[row * shape.heads + head];
   const double delta = task.delta[row * shape.heads + head];
   const Dot score = rows.Score(row, key, head);
@@ -110,25 +120,28 @@ void BackwardPair(const AttentionShape& shape, const VarlenTask& task, const Row
   const double p_error =
       p * (std::expm1(score.magnitude + 4.0 * kUnit * (std::abs(lse) + std::abs(score.value))) +
            8.0 * kUnit);
-  const Dot dp = Multiply(task.d_out + q, task.v + k, shape.head_dim);
+  const Dot dp = Multiply(rows.d_out + q, rows.v + k, shape.head_dim);
   const double dp_error =
       (shape.head_dim + 8) * kUnit * dp.magnitude + 4.0 * kUnit * std::abs(delta);
   const double ds = p * (dp.value - delta);
   const double ds_error = p_error * std::abs(dp.value - delta) + (p + p_error) * dp_error;
+  // ds comes of p as it was before it was rounded.
+  const double p_term = p_error + rounding * (p + p_error);
+  const double ds_term = ds_error + rounding * (std::abs(ds) + ds_error);
   const int64_t group = shape.heads / shape.kv_heads;
   const double over_keys = (static_cast<double>(task.kv_rows) + 16.0) * kUnit;
   const double over_queries = (static_cast<double>(task.q_rows * group) + 16.0) * kUnit;
   for (int64_t d = 0; d < shape.head_dim; ++d) {
-    const double scaled_q = rows.scale * task.q[q + d];
-    const double scaled_k = rows.scale * task.k[k + d];
-    const double d_out = task.d_out[q + d];
+    const double scaled_q = rows.scale * rows.q[q + d];
+    const double scaled_k = rows.scale * rows.k[k + d];
+    const double d_out = rows.d_out[q + d];
     result->d_q.value[q + d] += ds * scaled_k;
-    result->d_q.bound[q + d] += (ds_error + over_keys * std::abs(ds)) * std::abs(scaled_k) + kTiny;
+    result->d_q.bound[q + d] += (ds_term + over_keys * std::abs(ds)) * std::abs(scaled_k) + kTiny;
     result->d_k.value[k + d] += ds * scaled_q;
     result->d_k.bound[k + d] +=
-        (ds_error + over_queries * std::abs(ds)) * std::abs(scaled_q) + kTiny;
+        (ds_term + over_queries * std::abs(ds)) * std::abs(scaled_q) + kTiny;
     result->d_v.value[k + d] += p * d_out;
-    result->d_v.bound[k + d] += (p_error + over_queries * p) * std::abs(d_out) + kTiny;
+    result->d_v.bound[k + d] += (p_term + over_queries * p) * std::abs(d_out) + kTiny;
   }
 }
 
@@ -138,19 +151,21 @@ bool ReferenceAllowed(AttentionMask mask, int64_t q, int64_t k) {
   return k <= q && (mask.window == 0 || k > q - mask.window);
 }
 
-ReferenceOutput ReferenceForward(const AttentionShape& shape, const VarlenTask& task) {
+ReferenceOutput ReferenceForward(const AttentionShape& shape, const VarlenTask& task,
+                                 double rounding) {
   const Rows rows(shape, task);
   const size_t queries = static_cast<size_t>(task.q_rows * shape.heads);
   ReferenceOutput result{ReferenceTensor(queries * shape.head_dim), ReferenceTensor(queries)};
   for (int64_t row = 0; row < task.q_rows; ++row) {
     for (int64_t head = 0; head < shape.heads; ++head) {
-      ForwardRow(shape, task, rows, row, head, &result);
+      ForwardRow(shape, task, rows, row, head, rounding, &result);
     }
   }
   return result;
 }
 
-ReferenceGradient ReferenceBackward(const AttentionShape& shape, const VarlenTask& task) {
+ReferenceGradient ReferenceBackward(const AttentionShape& shape, const VarlenTask& task,
+                                    double rounding) {
   const Rows rows(shape, task);
   const size_t q_size = static_cast<size_t>(task.q_rows * shape.heads * shape.head_dim);
   const size_t kv_size = static_cast<size_t>(task.kv_rows * shape.kv_heads * shape.head_dim);
@@ -160,7 +175,8 @@ ReferenceGradient ReferenceBackward(const AttentionShape& shape, const VarlenTas
     for (int64_t head = 0; head < shape.heads; ++head) {
       if (task.lse[row * shape.heads + head] == -std::numeric_limits<float>::infinity()) continue;
       for (int64_t key = 0; key < task.kv_rows; ++key) {
-        if (rows.Allowed(row, key)) BackwardPair(shape, task, rows, row, key, head, &result);
+        if (!rows.Allowed(row, key)) continue;
+        BackwardPair(shape, task, rows, row, key, head, rounding, &result);
       }
     }
   }

@@ -6,6 +6,9 @@
 //   a score of H products      (H + 8) u sum |q k|, as an absolute error of the exponent
 //   exp                        a relative error of 8 u besides, and what its argument brought
 //   a sum of n terms           n u of the sum of magnitudes
+//   p and ds, as a product     `rounding` besides, for kernels that round them to shorter elements:
+//   of the sums they stand in  kBfloat16Rounding, a significand of 8 bits rounded to nearest
+// Products of bfloat16 are exact in float32, so that scores have no more than the error above.
 // Masks, scale and shapes as workers/attention/attention_kernel.h has them. Thread-safe.
 #ifndef RALLY_TESTS_ATTENTION_REFERENCE_ATTENTION_H_
 #define RALLY_TESTS_ATTENTION_REFERENCE_ATTENTION_H_
@@ -36,10 +39,14 @@ struct ReferenceGradient {
   ReferenceTensor d_v;  // [kv_rows, M, H], of this task alone
 };
 
-// Reads q, k and v of the task.
-ReferenceOutput ReferenceForward(const AttentionShape& shape, const VarlenTask& task);
-// Reads q, k, v, d_out, lse and delta of the task.
-ReferenceGradient ReferenceBackward(const AttentionShape& shape, const VarlenTask& task);
+inline constexpr double kBfloat16Rounding = 1.0 / (1 << 8);
+
+// Reads q, k and v of the task, all of floats, whatever the shape's element.
+ReferenceOutput ReferenceForward(const AttentionShape& shape, const VarlenTask& task,
+                                 double rounding = 0.0);
+// Reads q, k, v, d_out, lse and delta of the task, likewise.
+ReferenceGradient ReferenceBackward(const AttentionShape& shape, const VarlenTask& task,
+                                    double rounding = 0.0);
 
 // Of a query row at `q` and a key row at `k`, positions in the document.
 bool ReferenceAllowed(AttentionMask mask, int64_t q, int64_t k);

@@ -61,9 +61,16 @@ struct ForwardUnit {
   int32_t rows;
 };
 
+// An instruction set's tiles, by element.
+struct TileSet {
+  const char* name;
+  const AttentionTiles& float32;
+  const AttentionTiles& bfloat16;
+};
+
 class CpuAttentionKernel final : public AttentionKernel {
  public:
-  CpuAttentionKernel(const AttentionTiles& tiles, int threads) : tiles_(tiles), pool_(threads) {
+  CpuAttentionKernel(const TileSet& tiles, int threads) : tiles_(tiles), pool_(threads) {
     for (int i = 0; i < threads; ++i) workspaces_.push_back(MakeWorkspace());
   }
 
@@ -89,6 +96,16 @@ class CpuAttentionKernel final : public AttentionKernel {
   std::string name() const override { return tiles_.name; }
 
  private:
+  const AttentionTiles& Tiles(const AttentionShape& shape) const {
+    return shape.element == AttentionElement::kBfloat16 ? tiles_.bfloat16 : tiles_.float32;
+  }
+
+  // Element `at` of a tensor of elements.
+  static const void* At(const AttentionShape& shape, const void* tensor, int64_t at) {
+    const int64_t size = shape.element == AttentionElement::kBfloat16 ? 2 : 4;
+    return static_cast<const char*>(tensor) + at * size;
+  }
+
   static float Scale(const AttentionShape& shape) {
     return shape.scale != 0.0f ? shape.scale : 1.0f / std::sqrt(static_cast<float>(shape.head_dim));
   }
@@ -180,22 +197,22 @@ class CpuAttentionKernel final : public AttentionKernel {
     const int64_t q_at = unit.row * q_stride + unit.head * head_dim;
     const int64_t kv_at = unit.head / (shape.heads / shape.kv_heads) * head_dim;
     const int64_t window = shape.mask.window > 0 ? shape.mask.window : kNoWindow;
-    tiles_.forward({.q = task.q + q_at,
-                    .out = task.out + q_at,
-                    .lse = task.lse + int64_t{unit.row} * shape.heads + unit.head,
-                    .k = task.k + kv_at,
-                    .v = task.v + kv_at,
-                    .q_stride = q_stride,
-                    .lse_stride = shape.heads,
-                    .kv_stride = shape.kv_heads * head_dim,
-                    .keys = task.kv_rows,
-                    .rows = unit.rows,
-                    .heads = unit.heads,
-                    .head_dim = shape.head_dim,
-                    .scale = Scale(shape),
-                    .mask = {.diagonal = unit.row + task.q_position - task.kv_position,
-                             .window = std::min(window, kNoWindow)},
-                    .workspace = workspace});
+    Tiles(shape).forward({.q = At(shape, task.q, q_at),
+                          .out = task.out + q_at,
+                          .lse = task.lse + int64_t{unit.row} * shape.heads + unit.head,
+                          .k = At(shape, task.k, kv_at),
+                          .v = At(shape, task.v, kv_at),
+                          .q_stride = q_stride,
+                          .lse_stride = shape.heads,
+                          .kv_stride = shape.kv_heads * head_dim,
+                          .keys = task.kv_rows,
+                          .rows = unit.rows,
+                          .heads = unit.heads,
+                          .head_dim = shape.head_dim,
+                          .scale = Scale(shape),
+                          .mask = {.diagonal = unit.row + task.q_position - task.kv_position,
+                                   .window = std::min(window, kNoWindow)},
+                          .workspace = workspace});
   }
 
   // Query blocks that see no key at all belong to no unit.
@@ -219,8 +236,8 @@ class CpuAttentionKernel final : public AttentionKernel {
     const int64_t kv_at = first_key * kv_stride + int64_t{unit.kv_head} * shape.head_dim;
     const int64_t keys_left = task.kv_rows - first_key;
     const BackwardKeys keys{
-        .k = task.k + kv_at,
-        .v = task.v + kv_at,
+        .k = At(shape, task.k, kv_at),
+        .v = At(shape, task.v, kv_at),
         .d_k = task.d_k + kv_at,
         .d_v = task.d_v + kv_at,
         .kv_stride = kv_stride,
@@ -228,13 +245,13 @@ class CpuAttentionKernel final : public AttentionKernel {
         .head_dim = shape.head_dim,
         .scale = Scale(shape),
         .workspace = workspace};
-    tiles_.begin_keys(keys);
+    Tiles(shape).begin_keys(keys);
     const int32_t group = shape.heads / shape.kv_heads;
     for (int32_t head = unit.kv_head * group; head < (unit.kv_head + 1) * group; ++head) {
       AddHead(shape, task, unit, head, keys);
     }
     schedule_.AwaitKeyTurn(unit);
-    tiles_.end_keys(keys);
+    Tiles(shape).end_keys(keys);
     schedule_.EndKeyTurn(unit);
   }
 
@@ -250,8 +267,8 @@ class CpuAttentionKernel final : public AttentionKernel {
       const int64_t q_at = row * q_stride + int64_t{head} * shape.head_dim;
       const int64_t lse_at = row * shape.heads + head;
       const BackwardQueries queries{
-          .q = task.q + q_at,
-          .d_out = task.d_out + q_at,
+          .q = At(shape, task.q, q_at),
+          .d_out = At(shape, task.d_out, q_at),
           .d_q = task.d_q + q_at,
           .lse = task.lse + lse_at,
           .delta = task.delta + lse_at,
@@ -259,19 +276,19 @@ class CpuAttentionKernel final : public AttentionKernel {
           .lse_stride = shape.heads,
           .rows = static_cast<int32_t>(std::min<int64_t>(schedule_.block(), task.q_rows - row)),
           .mask = {.diagonal = mask.diagonal + row - first_key, .window = mask.window}};
-      tiles_.add_queries(keys, queries);
+      Tiles(shape).add_queries(keys, queries);
       schedule_.AwaitQueryTurn(unit, task, head, block);
       if (unit.key_block == schedule_.KeyBlocks(task, block).begin) {
         for (int32_t i = 0; i < queries.rows; ++i) {
           std::fill_n(queries.d_q + i * q_stride, shape.head_dim, 0.0f);
         }
       }
-      tiles_.add_query_gradient(keys, queries);
+      Tiles(shape).add_query_gradient(keys, queries);
       schedule_.EndQueryTurn(unit, head, block);
     }
   }
 
-  const AttentionTiles& tiles_;
+  const TileSet tiles_;
   ThreadPool pool_;
   const double second_level_bytes_ = SecondLevelBytes();
   std::vector<Workspace> workspaces_;  // [threads]
@@ -286,25 +303,33 @@ bool CpuHas(CpuInstructionSet instruction_set) {
   __builtin_cpu_init();  // Asks the operating system too: it must save the wide registers.
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   if (instruction_set == CpuInstructionSet::kAvx2) return avx2;
-  return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq");
+  const bool avx512 =
+      avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq");
+  if (instruction_set == CpuInstructionSet::kAvx512) return avx512;
+  return avx512 && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512bf16");
 #else
   return false;
 #endif
 }
 
-const AttentionTiles* TilesFor(CpuInstructionSet instruction_set) {
+CpuInstructionSet BestInstructionSet() {
   using Set = CpuInstructionSet;
-  if (instruction_set == Set::kBest) {
-    for (const Set set : {Set::kAvx512, Set::kAvx2}) {
-      if (CpuHas(set)) return TilesFor(set);
-    }
-    return &kPortableTiles;
+  for (const Set set : {Set::kAvx512Bf16, Set::kAvx512, Set::kAvx2}) {
+    if (CpuHas(set)) return set;
   }
+  return Set::kPortable;
+}
+
+TileSet TilesFor(CpuInstructionSet instruction_set) {
 #if defined(__x86_64__)
-  if (instruction_set == Set::kAvx512) return &kAvx512Tiles;
-  if (instruction_set == Set::kAvx2) return &kAvx2Tiles;
+  using Set = CpuInstructionSet;
+  if (instruction_set == Set::kAvx512Bf16) {
+    return {"avx512_bf16", kAvx512Tiles[0], kAvx512Bf16Tiles};
+  }
+  if (instruction_set == Set::kAvx512) return {"avx512", kAvx512Tiles[0], kAvx512Tiles[1]};
+  if (instruction_set == Set::kAvx2) return {"avx2", kAvx2Tiles[0], kAvx2Tiles[1]};
 #endif
-  return &kPortableTiles;
+  return {"portable", kPortableTiles[0], kPortableTiles[1]};
 }
 
 }  // namespace
@@ -315,13 +340,16 @@ absl::StatusOr<std::unique_ptr<AttentionKernel>> MakeCpuAttentionKernel(
     return absl::InvalidArgumentError(absl::StrCat(
         "threads: ", options.threads, ", must be positive, or 0 for one per available core"));
   }
-  if (options.instruction_set != CpuInstructionSet::kBest && !CpuHas(options.instruction_set)) {
+  const CpuInstructionSet set = options.instruction_set == CpuInstructionSet::kBest
+                                    ? BestInstructionSet()
+                                    : options.instruction_set;
+  const TileSet tiles = TilesFor(set);
+  if (!CpuHas(set)) {
     return absl::FailedPreconditionError(
-        absl::StrCat("this CPU does not have the instruction set ",
-                     options.instruction_set == CpuInstructionSet::kAvx2 ? "avx2" : "avx512"));
+        absl::StrCat("this CPU does not have the instruction set ", tiles.name));
   }
   const int threads = options.threads > 0 ? options.threads : ThreadPool::AvailableCores();
-  return std::make_unique<CpuAttentionKernel>(*TilesFor(options.instruction_set), threads);
+  return std::make_unique<CpuAttentionKernel>(tiles, threads);
 }
 
 }  // namespace rally

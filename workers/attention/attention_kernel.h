@@ -8,6 +8,11 @@
 // A query row with no allowed key gives out = 0 and lse = -infinity. NaN and infinity in rows of k
 // and v reach the query rows that see them, and no others.
 //
+// With bfloat16 elements, p_ij and ds_ij are rounded to bfloat16 before the products that sum them
+// where the instruction set multiplies bfloat16 (avx512_bf16, which also takes subnormal numbers
+// for zero); lse and all other arithmetic is float32. Elsewhere elements are widened, which is
+// exact, and all arithmetic is float32.
+//
 // Backward takes the *merged* lse and delta of the whole row, so that the parts of a row split over
 // key ranges add up to the exact gradient:
 //   p_ij = exp(s_ij - lse_i)   ds_ij = p_ij (d_out_i . v_j - delta_i)
@@ -36,33 +41,39 @@
 
 namespace rally {
 
-// Heads and mask shared by every task of a batch.
+// Of q, k, v and d_out; everything else is float32 always. A bfloat16 is the upper half of a
+// float32, in the processor's byte order.
+enum class AttentionElement : uint8_t { kFloat32 = 0, kBfloat16 };
+
+// Heads, mask and element shared by every task of a batch.
 struct AttentionShape {
   int32_t heads = 1;      // N
   int32_t kv_heads = 1;   // M, divides N
   int32_t head_dim = 64;  // H: 32, 64, 96, 128, 192 or 256
   float scale = 0.0f;     // 0 means 1 / sqrt(head_dim)
   AttentionMask mask;
+  AttentionElement element = AttentionElement::kFloat32;
 
   friend bool operator==(const AttentionShape&, const AttentionShape&) = default;
 };
 
 // One CA-task's rows in memory. Rows are packed: row i of q starts at q + i * heads * head_dim.
+// What is void here are elements of the shape's kind, aligned as such.
 struct VarlenTask {
   int64_t q_rows = 0;
   int64_t kv_rows = 0;
-  int64_t q_position = 0;    // Position in the document of query row 0.
-  int64_t kv_position = 0;   // Position in the document of key row 0.
-  const float* q = nullptr;  // [q_rows, N, H]
-  const float* k = nullptr;  // [kv_rows, M, H]
-  const float* v = nullptr;  // [kv_rows, M, H]
+  int64_t q_position = 0;   // Position in the document of query row 0.
+  int64_t kv_position = 0;  // Position in the document of key row 0.
+  const void* q = nullptr;  // [q_rows, N, H]
+  const void* k = nullptr;  // [kv_rows, M, H]
+  const void* v = nullptr;  // [kv_rows, M, H]
 
   // Forward: written. Backward: out is not used, lse is read.
   float* out = nullptr;  // [q_rows, N, H]
   float* lse = nullptr;  // [q_rows, N]
 
   // Backward only.
-  const float* d_out = nullptr;  // [q_rows, N, H]
+  const void* d_out = nullptr;   // [q_rows, N, H]
   const float* delta = nullptr;  // [q_rows, N]
   float* d_q = nullptr;          // [q_rows, N, H], overwritten
   float* d_k = nullptr;          // [kv_rows, M, H], accumulated
@@ -80,11 +91,13 @@ class AttentionKernel {
   virtual absl::Status Backward(const AttentionShape& shape,
                                 absl::Span<const VarlenTask> tasks) = 0;
 
-  // Instruction set in use, for logs and benches: "portable", "avx2" or "avx512".
+  // Instruction set in use, for logs and benches: "portable", "avx2", "avx512" or
+  // "avx512_bf16".
   virtual std::string name() const = 0;
 };
 
-enum class CpuInstructionSet : uint8_t { kBest = 0, kPortable, kAvx2, kAvx512 };
+// Each as good as those before it; kAvx512Bf16 differs from kAvx512 for bfloat16 elements alone.
+enum class CpuInstructionSet : uint8_t { kBest = 0, kPortable, kAvx2, kAvx512, kAvx512Bf16 };
 
 struct CpuKernelOptions {
   int32_t threads = 0;  // 0: as many as the cores this process may use.

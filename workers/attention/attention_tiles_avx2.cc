@@ -6,15 +6,20 @@
 #include "workers/attention/vector_avx2.h"
 
 namespace rally {
+namespace {
 
-const AttentionTiles kAvx2Tiles = {
-    .name = "avx2",
-    .forward = RunForwardTile<VectorAvx2>,
-    .begin_keys = BeginBackwardKeys<VectorAvx2>,
-    .add_queries = AddBackwardQueries<VectorAvx2>,
+template <class Element>
+constexpr AttentionTiles kTiles = {
+    .forward = RunForwardTile<VectorAvx2, Element>,
+    .begin_keys = BeginBackwardKeys<VectorAvx2, Element>,
+    .add_queries = AddBackwardQueries<VectorAvx2, Element>,
     .add_query_gradient = AddBackwardQueryGradient<VectorAvx2>,
     .end_keys = EndBackwardKeys<VectorAvx2>,
 };
+
+}  // namespace
+
+const AttentionTiles kAvx2Tiles[2] = {kTiles<float>, kTiles<Bfloat16>};
 
 }  // namespace rally
 #endif  // defined(__x86_64__)

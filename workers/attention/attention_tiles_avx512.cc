@@ -6,15 +6,20 @@
 #include "workers/attention/vector_avx512.h"
 
 namespace rally {
+namespace {
 
-const AttentionTiles kAvx512Tiles = {
-    .name = "avx512",
-    .forward = RunForwardTile<VectorAvx512>,
-    .begin_keys = BeginBackwardKeys<VectorAvx512>,
-    .add_queries = AddBackwardQueries<VectorAvx512>,
+template <class Element>
+constexpr AttentionTiles kTiles = {
+    .forward = RunForwardTile<VectorAvx512, Element>,
+    .begin_keys = BeginBackwardKeys<VectorAvx512, Element>,
+    .add_queries = AddBackwardQueries<VectorAvx512, Element>,
     .add_query_gradient = AddBackwardQueryGradient<VectorAvx512>,
     .end_keys = EndBackwardKeys<VectorAvx512>,
 };
+
+}  // namespace
+
+const AttentionTiles kAvx512Tiles[2] = {kTiles<float>, kTiles<Bfloat16>};
 
 }  // namespace rally
 #endif  // defined(__x86_64__)

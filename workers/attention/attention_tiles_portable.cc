@@ -4,14 +4,19 @@
 #include "workers/attention/vector_portable.h"
 
 namespace rally {
+namespace {
 
-const AttentionTiles kPortableTiles = {
-    .name = "portable",
-    .forward = RunForwardTile<VectorPortable>,
-    .begin_keys = BeginBackwardKeys<VectorPortable>,
-    .add_queries = AddBackwardQueries<VectorPortable>,
+template <class Element>
+constexpr AttentionTiles kTiles = {
+    .forward = RunForwardTile<VectorPortable, Element>,
+    .begin_keys = BeginBackwardKeys<VectorPortable, Element>,
+    .add_queries = AddBackwardQueries<VectorPortable, Element>,
     .add_query_gradient = AddBackwardQueryGradient<VectorPortable>,
     .end_keys = EndBackwardKeys<VectorPortable>,
 };
+
+}  // namespace
+
+const AttentionTiles kPortableTiles[2] = {kTiles<float>, kTiles<Bfloat16>};
 
 }  // namespace rally

@@ -3,9 +3,11 @@
 // Keys lie in the lanes: K^T and V^T are made once for a block of keys and every product after that
 // reads queries, output gradients, P and dS in their natural layouts, so nothing else is
 // transposed.
-//   P [queries, keys]   = exp2(Q K^T - lse)          dS = P (dO V^T - delta), times the scale
+//   P [queries, keys]   = exp2(scale * log2(e) * Q K^T - lse)
+//   dS                  = P (scale * dO V^T - delta), where delta carries the scale
 //   dV += P^T dO        dK += dS^T Q                 dQ += dS K
-// K^T carries scale * log2(e), V^T and delta carry scale.
+// Operands of products are units (units.h): along rows in the first two, across queries in dV and
+// dK, across keys in dQ. dS of whole elements is computed with P not yet rounded to elements.
 //
 // Included only by attention_tiles_*.cc (see vector_portable.h).
 #ifndef RALLY_WORKERS_ATTENTION_BACKWARD_TILE_H_
@@ -20,30 +22,35 @@
 namespace rally {
 
 // Where a thread's workspace keeps what. Panels of C vectors start at lane * their other length.
+template <class V>
 struct BackwardWorkspace {
   explicit BackwardWorkspace(float* workspace) {
-    float** const blocks[] = {&k_t, &v_t, &k, &d_k, &d_v, &q, &d_out};
+    float** const blocks[] = {&k_t, &v_t, &k, &d_k, &d_v, &q, &d_out, &wide, &wide_2};
     for (float** block : blocks) {
       *block = workspace;
       workspace += kBackwardRows * kMaxHeadDim;
     }
     p = workspace;
     d_s = p + kBackwardRows * kBackwardRows;
+    d_s_rows = V::kPack == 1 ? d_s : d_s + UnitsFor<V>(kBackwardRows) * kBackwardRows;
     lse = d_s + kBackwardRows * kBackwardRows;
     delta = lse + kBackwardRows;
   }
 
-  float* k_t;    // [key panel, H, lanes]
-  float* v_t;    // [key panel, H, lanes]
-  float* k;      // [H panel, keys, lanes]
-  float* d_k;    // [keys, H]
-  float* d_v;    // [keys, H]
-  float* q;      // [H panel, queries, lanes]
-  float* d_out;  // [H panel, queries, lanes]
-  float* p;      // [queries, kBackwardRows]
-  float* d_s;    // [queries, kBackwardRows]
-  float* lse;    // [queries], in units of log 2; +infinity for rows without a key
-  float* delta;  // [queries]
+  float* k_t;       // [key panel, units of H, lanes]
+  float* v_t;       // [key panel, units of H, lanes]
+  float* k;         // [H panel, units of keys, lanes]
+  float* d_k;       // [keys, H]
+  float* d_v;       // [keys, H]
+  float* q;         // [H panel, units of queries, lanes]
+  float* d_out;     // [H panel, units of queries, lanes]
+  float* wide;      // [queries or keys, H], for elements that are widened, as wide_2
+  float* wide_2;    // [queries or keys, H]
+  float* p;         // [queries, kBackwardRows] of float32; then [units of queries, kBackwardRows]
+  float* d_s;       // [units of queries, kBackwardRows]
+  float* d_s_rows;  // [queries, units of kBackwardRows]; the same as d_s if units are elements
+  float* lse;       // [queries], times log2(e); +infinity for rows without a key
+  float* delta;     // [queries], times the scale
 };
 
 // Products with keys in the lanes: a row of the result is a query. Lane 0 is key `lane`.
@@ -52,11 +59,14 @@ struct PairEpilogue {
   using Reg = typename V::Reg;
   static constexpr int kLanes = C * V::kLanes;
 
-  float* p;    // At `lane`.
-  float* d_s;  // At `lane`.
+  float* p;  // At `lane`, as d_s.
+  float* d_s;
+  float* d_s_rows;  // Not at `lane`.
   const float* lse;
   const float* delta;
   int64_t lane;
+  int64_t keys;  // That exist: with kMasked, lanes past them get zeros.
+  float scale;
   TileMask mask;
 
   template <int R>
@@ -81,16 +91,19 @@ struct ProbabilityEpilogue : PairEpilogue<V, C, kMasked> {
   void Finish(int row, Reg (&acc)[R][C]) const {
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
-      const Reg lse = V::Broadcast(this->lse[row + r]);
+      const Reg scale = V::Broadcast(this->scale * kLog2E);
+      const Reg lse = V::Broadcast(-this->lse[row + r]);
       float* out = this->p + static_cast<int64_t>(row + r) * kBackwardRows;
 #pragma GCC unroll 4
       for (int c = 0; c < C; ++c) {
-        Reg p = V::Exp2(V::Sub(acc[r][c], lse));
+        Reg p = V::Exp2(V::Fma(acc[r][c], scale, lse));
         if constexpr (kMasked) {
           // The last lane a query may see is the one of its own position.
-          const int64_t end = row + r + this->mask.diagonal + 1 - this->lane - c * V::kLanes;
-          p = V::Keep(LaneBound<V>(end - this->mask.window), LaneBound<V>(end), V::LaneNumbers(), p,
-                      V::Broadcast(0.0f));
+          const int64_t first_lane = this->lane + c * V::kLanes;
+          const int64_t seen = row + r + this->mask.diagonal + 1;
+          const int64_t end = seen < this->keys ? seen : this->keys;
+          p = V::Keep(LaneBound<V>(seen - this->mask.window - first_lane),
+                      LaneBound<V>(end - first_lane), V::LaneNumbers(), p, V::Broadcast(0.0f));
         }
         V::Store(out + c * V::kLanes, p);
       }
@@ -104,14 +117,31 @@ struct ScoreGradientEpilogue : PairEpilogue<V, C, kMasked> {
 
   template <int R>
   void Finish(int row, Reg (&acc)[R][C]) const {
+    const Reg scale = V::Broadcast(this->scale);
 #pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-      const Reg delta = V::Broadcast(this->delta[row + r]);
-      const int64_t at = static_cast<int64_t>(row + r) * kBackwardRows;
+    for (int r = 0; r < R; r += V::kPack) {
+      // Tiles begin at whole units of queries; only the last row of all may have no partner.
+      const int64_t unit = static_cast<int64_t>((row + r) / V::kPack) * kBackwardRows;
 #pragma GCC unroll 4
       for (int c = 0; c < C; ++c) {
-        const Reg p = V::Load(this->p + at + c * V::kLanes);
-        V::Store(this->d_s + at + c * V::kLanes, V::Mul(p, V::Sub(acc[r][c], delta)));
+        Reg p[V::kPack];
+        Reg d_s[V::kPack];
+#pragma GCC unroll 2
+        for (int i = 0; i < V::kPack; ++i) {
+          p[i] = d_s[i] = V::Broadcast(0.0f);
+          if (r + i >= R) continue;
+          const int64_t query = row + r + i;
+          p[i] = V::Load(this->p + query * kBackwardRows + c * V::kLanes);
+          const Reg delta = V::Broadcast(-this->delta[query]);
+          d_s[i] = V::Mul(p[i], V::Fma(acc[r + i][c], scale, delta));
+          if constexpr (V::kPack > 1) {
+            V::StoreRounded(this->d_s_rows + query * (kBackwardRows / V::kPack),
+                            this->lane + c * V::kLanes, d_s[i]);
+          }
+        }
+        // In place of the first of the rows already read.
+        if (V::kPack > 1) V::Store(this->p + unit + c * V::kLanes, PackTerms<V>(p));
+        V::Store(this->d_s + unit + c * V::kLanes, PackTerms<V>(d_s));
       }
     }
   }
@@ -132,8 +162,8 @@ struct GradientEpilogue {
     const int64_t first = kKeyRows ? row - mask.diagonal : row + mask.diagonal - mask.window + 1;
     const int64_t last =
         kKeyRows ? row + R - 1 - mask.diagonal + mask.window - 1 : row + R - 1 + mask.diagonal;
-    if (*begin < first) *begin = first;
-    if (*end > last + 1) *end = last + 1;
+    if (*begin < first / V::kPack) *begin = first / V::kPack;
+    if (*end > UnitsFor<V>(last + 1)) *end = UnitsFor<V>(last + 1);
   }
   template <int R>
   void Init(int row, Reg (&acc)[R][C]) const {
@@ -157,21 +187,20 @@ struct GradientEpilogue {
   }
 };
 
-// Rows at a stride are too far apart for the processor to foresee.
-inline constexpr int64_t kPrefetchRows = 8;
-
-// Copies x [rows, H] into panels [H panel, rows, lanes].
+// Copies x [rows, H] into panels [H panel, units of rows, lanes].
 template <class V>
-inline void CopyToPanels(const float* x, int64_t stride, int rows, int head_dim, float* out) {
+inline void CopyToPanels(const UnitRows& x, int rows, int head_dim, float* out) {
   ForEachPanel<V>(head_dim / V::kLanes, [&]<int C>(int first) {
-    const float* in = x + first * V::kLanes;
-    float* panel = out + static_cast<int64_t>(first) * V::kLanes * rows;
-    for (int row = 0; row < rows; ++row) {
+    float* panel = out + first * V::kLanes * UnitsFor<V>(rows);
+    for (int row = 0; row < rows; row += V::kPack, panel += C * V::kLanes) {
+      const UnitRows in = {x.data + row * x.stride, x.stride};
 #pragma GCC unroll 4
       for (int c = 0; c < C; ++c) {
-        const float* x = in + row * stride + c * V::kLanes;
-        __builtin_prefetch(x + kPrefetchRows * stride);
-        V::Store(panel + (row * C + c) * V::kLanes, V::Load(x));
+        const int column = (first + c) * V::kLanes;
+        for (int i = 0; i < V::kPack; ++i) {
+          __builtin_prefetch(in.data + (kPrefetchRows + i) * x.stride + column / V::kPack);
+        }
+        V::Store(panel + c * V::kLanes, LoadAcross<V>(in, rows - row, column));
       }
     }
   });
@@ -182,87 +211,108 @@ constexpr int VectorsFor(int rows) {
   return (rows + V::kLanes - 1) / V::kLanes;
 }
 
-template <class V>
+template <class V, class Element>
 void BeginBackwardKeys(const BackwardKeys& keys) {
-  const BackwardWorkspace work(keys.workspace);
+  const BackwardWorkspace<V> work(keys.workspace);
   const int head_dim = keys.head_dim;
+  const int units = head_dim / V::kPack;
+  const UnitRows k = AsUnits<V>(static_cast<const Element*>(keys.k), keys.kv_stride, keys.keys,
+                                head_dim, work.wide);
+  const UnitRows v = AsUnits<V>(static_cast<const Element*>(keys.v), keys.kv_stride, keys.keys,
+                                head_dim, work.wide_2);
   ForEachPanel<V>(VectorsFor<V>(keys.keys), [&]<int C>(int first) {
     for (int c = 0; c < C; ++c) {
       const int key = (first + c) * V::kLanes;
-      const int64_t in = key * keys.kv_stride;
-      const int64_t out = static_cast<int64_t>(first) * V::kLanes * head_dim + c * V::kLanes;
-      TransposeRows<V>(keys.k + in, keys.kv_stride, keys.keys - key, head_dim, keys.scale * kLog2E,
-                       work.k_t + out, C * V::kLanes);
-      TransposeRows<V>(keys.v + in, keys.kv_stride, keys.keys - key, head_dim, keys.scale,
-                       work.v_t + out, C * V::kLanes);
+      const int64_t out = static_cast<int64_t>(first) * V::kLanes * units + c * V::kLanes;
+      TransposeRows<V>({k.data + key * k.stride, k.stride}, keys.keys - key, units, work.k_t + out,
+                       C * V::kLanes);
+      TransposeRows<V>({v.data + key * v.stride, v.stride}, keys.keys - key, units, work.v_t + out,
+                       C * V::kLanes);
     }
   });
-  CopyToPanels<V>(keys.k, keys.kv_stride, keys.keys, head_dim, work.k);
+  CopyToPanels<V>(k, keys.keys, head_dim, work.k);
   for (int i = 0; i < keys.keys * head_dim; ++i) work.d_k[i] = work.d_v[i] = 0.0f;
 }
 
 // P and dS of every query with every key.
 template <class V, bool kMasked>
-void BackwardPairs(const BackwardKeys& keys, const BackwardQueries& queries) {
-  const BackwardWorkspace work(keys.workspace);
+void BackwardPairs(const BackwardKeys& keys, const BackwardQueries& queries, const UnitRows& q,
+                   const UnitRows& d_out) {
+  const BackwardWorkspace<V> work(keys.workspace);
   ForEachPanel<V>(VectorsFor<V>(keys.keys), [&]<int C>(int first) {
     const int64_t lane = first * V::kLanes;
-    const int64_t panel = lane * keys.head_dim;
-    const PairEpilogue<V, C, kMasked> pair{work.p + lane, work.d_s + lane, work.lse, work.delta,
-                                           lane,          queries.mask};
-    Product<V, C>(LeftOperand<false>{queries.q, queries.q_stride}, queries.rows,
-                  RightOperand<V>{work.k_t + panel, C * V::kLanes}, keys.head_dim,
+    const int units = keys.head_dim / V::kPack;
+    const int64_t panel = lane * units;
+    const PairEpilogue<V, C, kMasked> pair{.p = work.p + lane,
+                                           .d_s = work.d_s + lane,
+                                           .d_s_rows = work.d_s_rows,
+                                           .lse = work.lse,
+                                           .delta = work.delta,
+                                           .lane = lane,
+                                           .keys = keys.keys,
+                                           .scale = keys.scale,
+                                           .mask = queries.mask};
+    Product<V, C>(LeftOperand<false>{q.data, q.stride}, queries.rows,
+                  RightOperand<V>{work.k_t + panel, C * V::kLanes}, units,
                   ProbabilityEpilogue<V, C, kMasked>{pair});
-    Product<V, C>(LeftOperand<false>{queries.d_out, queries.q_stride}, queries.rows,
-                  RightOperand<V>{work.v_t + panel, C * V::kLanes}, keys.head_dim,
+    Product<V, C>(LeftOperand<false>{d_out.data, d_out.stride}, queries.rows,
+                  RightOperand<V>{work.v_t + panel, C * V::kLanes}, units,
                   ScoreGradientEpilogue<V, C, kMasked>{pair});
   });
 }
 
-template <class V>
+template <class V, class Element>
 void AddBackwardQueries(const BackwardKeys& keys, const BackwardQueries& queries) {
-  const BackwardWorkspace work(keys.workspace);
+  const BackwardWorkspace<V> work(keys.workspace);
   for (int i = 0; i < queries.rows; ++i) {
     const float lse = queries.lse[i * queries.lse_stride];
     work.lse[i] = lse == -__builtin_inff() ? __builtin_inff() : lse * kLog2E;
     work.delta[i] = queries.delta[i * queries.lse_stride] * keys.scale;
   }
-  CopyToPanels<V>(queries.q, queries.q_stride, queries.rows, keys.head_dim, work.q);
-  CopyToPanels<V>(queries.d_out, queries.q_stride, queries.rows, keys.head_dim, work.d_out);
+  const UnitRows q = AsUnits<V>(static_cast<const Element*>(queries.q), queries.q_stride,
+                                queries.rows, keys.head_dim, work.wide);
+  const UnitRows d_out = AsUnits<V>(static_cast<const Element*>(queries.d_out), queries.q_stride,
+                                    queries.rows, keys.head_dim, work.wide_2);
+  CopyToPanels<V>(q, queries.rows, keys.head_dim, work.q);
+  CopyToPanels<V>(d_out, queries.rows, keys.head_dim, work.d_out);
   const TileMask& mask = queries.mask;
-  const bool masked =
-      keys.keys - 1 > mask.diagonal || queries.rows - 1 + mask.diagonal - mask.window >= 0;
+  // A key that has no partner in its unit is one to mask: 0 for K, but anything for dS.
+  const bool masked = keys.keys - 1 > mask.diagonal ||
+                      queries.rows - 1 + mask.diagonal - mask.window >= 0 ||
+                      keys.keys % V::kPack != 0;
   if (masked) {
-    BackwardPairs<V, true>(keys, queries);
+    BackwardPairs<V, true>(keys, queries, q, d_out);
   } else {
-    BackwardPairs<V, false>(keys, queries);
+    BackwardPairs<V, false>(keys, queries, q, d_out);
   }
   ForEachPanel<V>(keys.head_dim / V::kLanes, [&]<int C>(int first) {
     const int64_t d = first * V::kLanes;
-    const int64_t panel = d * queries.rows;
+    const int64_t units = UnitsFor<V>(queries.rows);
+    const int64_t panel = d * units;
     Product<V, C>(LeftOperand<true>{work.p, kBackwardRows}, keys.keys,
-                  RightOperand<V>{work.d_out + panel, C * V::kLanes}, queries.rows,
+                  RightOperand<V>{work.d_out + panel, C * V::kLanes}, units,
                   GradientEpilogue<V, C, true>{work.d_v + d, keys.head_dim, mask});
     Product<V, C>(LeftOperand<true>{work.d_s, kBackwardRows}, keys.keys,
-                  RightOperand<V>{work.q + panel, C * V::kLanes}, queries.rows,
+                  RightOperand<V>{work.q + panel, C * V::kLanes}, units,
                   GradientEpilogue<V, C, true>{work.d_k + d, keys.head_dim, mask});
   });
 }
 
 template <class V>
 void AddBackwardQueryGradient(const BackwardKeys& keys, const BackwardQueries& queries) {
-  const BackwardWorkspace work(keys.workspace);
+  const BackwardWorkspace<V> work(keys.workspace);
   ForEachPanel<V>(keys.head_dim / V::kLanes, [&]<int C>(int first) {
     const int64_t d = first * V::kLanes;
-    Product<V, C>(LeftOperand<false>{work.d_s, kBackwardRows}, queries.rows,
-                  RightOperand<V>{work.k + d * keys.keys, C * V::kLanes}, keys.keys,
+    const int64_t units = UnitsFor<V>(keys.keys);
+    Product<V, C>(LeftOperand<false>{work.d_s_rows, kBackwardRows / V::kPack}, queries.rows,
+                  RightOperand<V>{work.k + d * units, C * V::kLanes}, units,
                   GradientEpilogue<V, C, false>{queries.d_q + d, queries.q_stride, queries.mask});
   });
 }
 
 template <class V>
 void EndBackwardKeys(const BackwardKeys& keys) {
-  const BackwardWorkspace work(keys.workspace);
+  const BackwardWorkspace<V> work(keys.workspace);
   for (int key = 0; key < keys.keys; ++key) {
     for (int d = 0; d < keys.head_dim; d += V::kLanes) {
       const int64_t from = static_cast<int64_t>(key) * keys.head_dim + d;

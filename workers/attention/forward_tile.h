@@ -14,95 +14,11 @@
 #include <cstdint>
 
 #include "workers/attention/attention_tiles.h"
+#include "workers/attention/forward_epilogue.h"
+#include "workers/attention/forward_keys.h"
 #include "workers/attention/tile_product.h"
 
 namespace rally {
-
-inline constexpr float kLog2E = 1.44269504088896341f;
-inline constexpr float kLn2 = 0.693147180559945309f;
-
-// A lane number near `x`: far past the lanes all values are alike.
-template <class V>
-inline float LaneBound(int64_t x) {
-  constexpr int64_t kFar = 1 << 16;
-  return static_cast<float>(x < -kFar ? -kFar : x > kFar ? kFar : x);
-}
-
-// Stores scores and keeps each query's maximum. Masked pairs become -infinity before that, or a
-// large masked score would underflow the row. The tile's C vectors are the last of a panel's.
-template <class V, int C, int kPanelVectors, bool kMasked>
-struct ScoreEpilogue {
-  using Reg = typename V::Reg;
-
-  float* scores;  // [keys, panel], at the tile's first lane.
-  float* max;     // [C vectors]
-  // Key `row` may be seen by the lanes in [row + first, row + first + window).
-  int64_t first;
-  int64_t window;
-
-  template <int R>
-  void Depth(int, int64_t*, int64_t*) const {}
-
-  template <int R>
-  void Init(int, Reg (&acc)[R][C]) const {
-    ClearTile<V, R, C>(acc);
-  }
-
-  template <int R>
-  void Finish(int row, Reg (&acc)[R][C]) const {
-    float* out = scores + static_cast<int64_t>(row) * kPanelVectors * V::kLanes;
-#pragma GCC unroll 4
-    for (int c = 0; c < C; ++c) {
-      Reg largest = V::Load(max + c * V::kLanes);
-#pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) {
-        if constexpr (kMasked) {
-          const int64_t lane = row + r + first - c * V::kLanes;
-          acc[r][c] = V::Keep(LaneBound<V>(lane), LaneBound<V>(lane + window), V::LaneNumbers(),
-                              acc[r][c], V::Broadcast(-__builtin_inff()));
-        }
-        V::Store(out + (r * kPanelVectors + c) * V::kLanes, acc[r][c]);
-        largest = V::Max(acc[r][c], largest);
-      }
-      V::Store(max + c * V::kLanes, largest);
-    }
-  }
-};
-
-// Adds to what was summed so far, rescaling it as it is loaded where asked to.
-template <class V, int C, int kPanelVectors, bool kRescale>
-struct OutputEpilogue {
-  using Reg = typename V::Reg;
-
-  float* out;              // [H, panel], at the tile's first lane.
-  const float* rescaling;  // [C vectors]
-
-  template <int R>
-  void Depth(int, int64_t*, int64_t*) const {}
-
-  template <int R>
-  void Init(int row, Reg (&acc)[R][C]) const {
-    const float* x = out + static_cast<int64_t>(row) * kPanelVectors * V::kLanes;
-#pragma GCC unroll 4
-    for (int c = 0; c < C; ++c) {
-#pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) {
-        acc[r][c] = V::Load(x + (r * kPanelVectors + c) * V::kLanes);
-        if constexpr (kRescale) acc[r][c] = V::Mul(V::Load(rescaling + c * V::kLanes), acc[r][c]);
-      }
-    }
-  }
-
-  template <int R>
-  void Finish(int row, Reg (&acc)[R][C]) const {
-    float* x = out + static_cast<int64_t>(row) * kPanelVectors * V::kLanes;
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-      for (int c = 0; c < C; ++c) V::Store(x + (r * kPanelVectors + c) * V::kLanes, acc[r][c]);
-    }
-  }
-};
 
 // Query rows side by side in the lanes, and their running softmax.
 struct ForwardPanel {
@@ -110,13 +26,14 @@ struct ForwardPanel {
   int32_t row;      // First row in the tile.
   int32_t rows;     // Rows that exist; the lanes past them compute on zeros.
   int32_t vectors;  // C
-  float* q;         // [H, C vectors]
+  float* q;         // [units of H, C vectors]
   float* out;       // [H, C vectors], not yet divided by sum
   float* max;       // [C vectors] of unscaled scores, -infinity before the first allowed key
   float* sum;       // [C vectors] of exp2(scale * (score - max))
 };
 
-template <class V>
+// `Element` is that of q, k and v.
+template <class V, class Element>
 class ForwardTileRun {
   using Reg = typename V::Reg;
   static constexpr int kMaxPanels = kForwardLanes / V::kLanes;
@@ -127,7 +44,7 @@ class ForwardTileRun {
     float* free = tile.workspace;
     scores_ = Take(&free, static_cast<int64_t>(BlockKeys()) * kMaxPanelRows);
     rescaling_ = Take(&free, kMaxPanelRows);
-    block_ = Take(&free, int64_t{2} * BlockKeys() * tile.head_dim);
+    block_ = Take(&free, ForwardKeys<V, Element>::Floats(BlockKeys(), tile.head_dim));
     for (int32_t head = 0; head < tile.heads; ++head) {
       for (int32_t row = 0; row < tile.rows; ++panels_) {
         row += AddPanel(head, row, &free, &panel_[panels_]);
@@ -144,7 +61,7 @@ class ForwardTileRun {
     end = end > tile_.keys ? tile_.keys : end;
     for (int64_t key = begin; key < end; key += BlockKeys()) {
       const int64_t block_end = key + BlockKeys() < end ? key + BlockKeys() : end;
-      LoadBlock(key, block_end);
+      keys_.Load(tile_, key, block_end, panels_ > 1, block_);
       for (int p = 0; p < panels_; ++p) {
         const ForwardPanel& panel = panel_[p];
         if (panel.vectors == 1) Block<1>(panel, key, block_end);
@@ -176,7 +93,7 @@ class ForwardTileRun {
     panel->vectors = PanelVectors<V>((left + V::kLanes - 1) / V::kLanes);
     const int32_t lanes = panel->vectors * V::kLanes;
     panel->rows = lanes < left ? lanes : left;
-    panel->q = Take(free, static_cast<int64_t>(tile_.head_dim) * lanes);
+    panel->q = Take(free, UnitsFor<V>(tile_.head_dim) * lanes);
     panel->out = Take(free, static_cast<int64_t>(tile_.head_dim) * lanes);
     panel->max = Take(free, lanes);
     panel->sum = Take(free, lanes);
@@ -184,62 +101,15 @@ class ForwardTileRun {
     return panel->rows;
   }
 
-  // Puts keys and values [begin, end) next to each other, unless they are or one panel reads them.
-  void LoadBlock(int64_t begin, int64_t end) {
-    k_ = tile_.k + begin * tile_.kv_stride;
-    v_ = tile_.v + begin * tile_.kv_stride;
-    block_stride_ = tile_.kv_stride;
-    if (panels_ > 1 && tile_.kv_stride != tile_.head_dim) {
-      float* const k = block_;
-      float* const v = block_ + (end - begin) * tile_.head_dim;
-      CopyRows(k_, end - begin, k);
-      CopyRows(v_, end - begin, v);
-      k_ = k;
-      v_ = v;
-      block_stride_ = tile_.head_dim;
-    }
-    const TileMask& mask = tile_.mask;
-    const bool masked =
-        end - 1 > mask.diagonal || begin <= tile_.rows - 1 + mask.diagonal - mask.window;
-    values_finite_ = !masked || ValuesFinite(end - begin);
-  }
-
-  void CopyRows(const float* rows, int64_t count, float* out) const {
-    constexpr int64_t kAhead = 8;  // Rows: strided ones are too far apart to be foreseen.
-    for (int64_t row = 0; row < count; ++row) {
-      for (int32_t d = 0; d < tile_.head_dim; d += V::kLanes) {
-        if (row + kAhead < count) __builtin_prefetch(rows + kAhead * tile_.kv_stride + d);
-        V::Store(out + d, V::Load(rows + d));
-      }
-      rows += tile_.kv_stride;
-      out += tile_.head_dim;
-    }
-  }
-
-  bool ValuesFinite(int64_t rows) const {
-    Reg sum[2] = {V::Broadcast(0.0f), V::Broadcast(0.0f)};
-    for (int64_t row = 0; row < rows; ++row) {
-      const float* v = v_ + row * block_stride_;
-      for (int32_t d = 0; d < tile_.head_dim; d += 2 * V::kLanes) {
-        for (int half = 0; half < 2; ++half) {
-          const Reg x = V::Load(v + d + half * V::kLanes);
-          sum[half] = V::Add(sum[half], V::Sub(x, x));  // 0, or NaN for ever.
-        }
-      }
-    }
-    float lanes[V::kLanes];
-    V::Store(lanes, V::Add(sum[0], sum[1]));
-    bool finite = true;
-    for (const float lane : lanes) finite = finite && lane == 0.0f;
-    return finite;
-  }
-
   void Begin(const ForwardPanel& panel) {
     const int32_t lanes = panel.vectors * V::kLanes;
-    const float* q = tile_.q + panel.row * tile_.q_stride + panel.head * tile_.head_dim;
+    const Element* q = static_cast<const Element*>(tile_.q) + panel.row * tile_.q_stride +
+                       panel.head * tile_.head_dim;
     for (int32_t lane = 0; lane < lanes; lane += V::kLanes) {
-      TransposeRows<V>(q + lane * tile_.q_stride, tile_.q_stride, panel.rows - lane, tile_.head_dim,
-                       1.0f, panel.q + lane, lanes);
+      const int32_t rows = panel.rows - lane < V::kLanes ? panel.rows - lane : V::kLanes;
+      const UnitRows units =
+          AsUnits<V>(q + lane * tile_.q_stride, tile_.q_stride, rows, tile_.head_dim, block_);
+      TransposeRows<V>(units, rows, tile_.head_dim / V::kPack, panel.q + lane, lanes);
     }
     for (int64_t i = 0; i < static_cast<int64_t>(tile_.head_dim) * lanes; ++i) panel.out[i] = 0.0f;
     for (int32_t i = 0; i < lanes; ++i) {
@@ -252,16 +122,19 @@ class ForwardTileRun {
   template <int C>
   void Block(const ForwardPanel& panel, int64_t begin, int64_t end) {
     const int64_t loaded = begin;
+    const int64_t loaded_end = end;
     const int64_t first_diagonal = panel.row + tile_.mask.diagonal;
     const int64_t last_diagonal = first_diagonal + panel.rows - 1;
     const int64_t window = tile_.mask.window;
     if (begin < first_diagonal - window + 1) begin = first_diagonal - window + 1;
     if (end > last_diagonal + 1) end = last_diagonal + 1;
     if (begin >= end) return;
+    begin = UnitBegin(begin);  // Not before `loaded`.
     const bool windowed = begin <= last_diagonal - window;
     // Keys that all rows have reached, then the diagonal's.
     int64_t reached = end < first_diagonal + 1 ? end : first_diagonal + 1;
     if (reached < begin) reached = begin;
+    if (reached < end) reached = UnitBegin(reached);
     float old_max[C * V::kLanes];
     for (int i = 0; i < C * V::kLanes; ++i) old_max[i] = panel.max[i];
     const KeySpan keys{begin, reached, end, begin - loaded};
@@ -272,12 +145,14 @@ class ForwardTileRun {
     }
     DiagonalScores<C, 0>(panel, keys);
     Softmax<C>(panel, keys, old_max);
-    if ((windowed || reached < end) && !values_finite_) return AddSeenValues<C>(panel, keys);
+    const bool masked = windowed || reached < end || end < loaded_end;
+    if (masked && !keys_.values_finite()) return AddSeenValues<C>(panel, keys);
     AddValues<C, 0, true>(panel, keys, begin, reached);
     DiagonalValues<C, 0>(panel, keys);
   }
 
-  // The keys of a block that a panel sees.
+  // The keys of a block that a panel sees. Whole units but for the last, as every step of them:
+  // what a unit holds besides has probability 0.
   struct KeySpan {
     int64_t begin;
     int64_t reached;  // By all rows of the panel, but for the window; the rest is the diagonal's.
@@ -285,10 +160,13 @@ class ForwardTileRun {
     int64_t skip;  // Rows of the block before `begin`.
   };
 
+  // The first key of the unit that holds `key`. Blocks begin at whole units.
+  static int64_t UnitBegin(int64_t key) { return key & -int64_t{V::kPack}; }
+
   // The diagonal's keys, a vector's worth at a time. Step J's are seen by no lane before vector J.
   template <int J>
   KeySpan DiagonalStep(const ForwardPanel& panel, const KeySpan& keys) const {
-    const int64_t first = panel.row + tile_.mask.diagonal + 1 + J * V::kLanes;
+    const int64_t first = UnitBegin(panel.row + tile_.mask.diagonal + 1 + J * V::kLanes);
     KeySpan step = keys;
     step.begin = first < keys.reached ? keys.reached : first;
     step.end = first + V::kLanes < keys.end ? first + V::kLanes : keys.end;
@@ -313,10 +191,11 @@ class ForwardTileRun {
   template <int C, int J, bool kMasked>
   void Scores(const ForwardPanel& panel, const KeySpan& keys, int64_t begin, int64_t end) {
     constexpr int64_t kLane = J * V::kLanes;
+    const UnitRows& k = keys_.k();
     const int64_t skip = keys.skip + begin - keys.begin;
     Product<V, C - J>(
-        LeftOperand<false>{k_ + skip * block_stride_, block_stride_}, static_cast<int>(end - begin),
-        RightOperand<V>{panel.q + kLane, C * V::kLanes}, tile_.head_dim,
+        LeftOperand<false>{k.data + skip * k.stride, k.stride}, static_cast<int>(end - begin),
+        RightOperand<V>{panel.q + kLane, C * V::kLanes}, tile_.head_dim / V::kPack,
         ScoreEpilogue<V, C - J, C, kMasked>{ScoresOf<C>(keys, begin) + kLane, panel.max + kLane,
                                             begin - panel.row - tile_.mask.diagonal - kLane,
                                             tile_.mask.window});
@@ -325,9 +204,11 @@ class ForwardTileRun {
   template <int C, int J, bool kRescale>
   void AddValues(const ForwardPanel& panel, const KeySpan& keys, int64_t begin, int64_t end) {
     constexpr int64_t kLane = J * V::kLanes;
-    const int64_t skip = keys.skip + begin - keys.begin;
-    Product<V, C - J>(LeftOperand<true>{v_ + skip * block_stride_, block_stride_}, tile_.head_dim,
-                      RightOperand<V>{ScoresOf<C>(keys, begin) + kLane, C * V::kLanes}, end - begin,
+    const UnitRows& v = keys_.v();
+    const int64_t skip = (keys.skip + begin - keys.begin) / V::kPack;
+    Product<V, C - J>(LeftOperand<true>{v.data + skip * v.stride, v.stride}, tile_.head_dim,
+                      RightOperand<V>{ProbabilitiesOf<C>(keys, begin) + kLane, C * V::kLanes},
+                      UnitsFor<V>(end - begin),
                       OutputEpilogue<V, C - J, C, kRescale>{panel.out + kLane, rescaling_ + kLane});
   }
 
@@ -335,9 +216,14 @@ class ForwardTileRun {
   float* ScoresOf(const KeySpan& keys, int64_t key) const {
     return scores_ + (key - keys.begin) * C * V::kLanes;
   }
+  // In place of scores: a unit of keys overwrites the first of the rows already read.
+  template <int C>
+  float* ProbabilitiesOf(const KeySpan& keys, int64_t key) const {
+    return scores_ + (key - keys.begin) / V::kPack * C * V::kLanes;
+  }
 
-  // Scores become exp2(scale * (score - max)); the running sum and the rescaling of older terms
-  // follow.
+  // Scores become exp2(scale * (score - max)), and units of the sum over keys; the running sum and
+  // the rescaling of older terms follow.
   template <int C>
   void Softmax(const ForwardPanel& panel, const KeySpan& keys, const float* old_max) {
     Reg max[C];
@@ -370,14 +256,34 @@ class ForwardTileRun {
   template <int C, int J>
   [[gnu::always_inline]] void Exponentials(const KeySpan& keys, int64_t begin, int64_t end,
                                            const Reg (&max)[C], Reg (&sum)[C]) {
-    float* row = ScoresOf<C>(keys, begin);
-    for (int64_t key = begin; key < end; ++key, row += C * V::kLanes) {
+    constexpr int64_t kRow = C * V::kLanes;
+    const float* scores = ScoresOf<C>(keys, begin);
+    float* out = ProbabilitiesOf<C>(keys, begin);
+    int64_t key = begin;
+    for (; key + V::kPack <= end; key += V::kPack, scores += V::kPack * kRow, out += kRow) {
+      UnitOfExponentials<C, J, V::kPack>(scores, out, max, sum);
+    }
+    if constexpr (V::kPack > 1) {
+      if (key < end) UnitOfExponentials<C, J, 1>(scores, out, max, sum);
+    }
+  }
+
+  // Of a unit's keys the first `kKeys`; the rest has probability 0. The sum is of terms before they
+  // are rounded to elements.
+  template <int C, int J, int kKeys>
+  [[gnu::always_inline]] void UnitOfExponentials(const float* scores, float* out,
+                                                 const Reg (&max)[C], Reg (&sum)[C]) {
 #pragma GCC unroll 4
-      for (int c = J; c < C; ++c) {
-        const Reg p = Exponential(V::Load(row + c * V::kLanes), max[c]);
-        V::Store(row + c * V::kLanes, p);
-        sum[c] = V::Add(sum[c], p);
+    for (int c = J; c < C; ++c) {
+      Reg p[V::kPack];
+#pragma GCC unroll 2
+      for (int i = 0; i < V::kPack; ++i) {
+        p[i] = V::Broadcast(0.0f);
+        if (i >= kKeys) continue;
+        p[i] = Exponential(V::Load(scores + (i * C + c) * V::kLanes), max[c]);
+        sum[c] = V::Add(sum[c], p[i]);
       }
+      V::Store(out + c * V::kLanes, PackTerms<V>(p));
     }
   }
 
@@ -401,11 +307,13 @@ class ForwardTileRun {
       const int64_t first = keys.begin + key - panel.row - tile_.mask.diagonal;
       const int64_t last =
           first + tile_.mask.window < panel.rows ? first + tile_.mask.window : int64_t{panel.rows};
-      const float* p = scores_ + key * kPanelLanes;
-      const float* v = v_ + (keys.skip + key) * block_stride_;
+      const int term = static_cast<int>(key % V::kPack);
+      const float* p = ProbabilitiesOf<C>(keys, keys.begin + key);
+      const float* v = keys_.v().data + (keys.skip + key) / V::kPack * keys_.v().stride;
       for (int64_t lane = first < 0 ? 0 : first; lane < last; ++lane) {
         for (int32_t d = 0; d < tile_.head_dim; ++d) {
-          panel.out[int64_t{d} * kPanelLanes + lane] += p[lane] * v[d];
+          panel.out[int64_t{d} * kPanelLanes + lane] +=
+              TermAt<V>(p + lane, term) * TermAt<V>(v + d, term);
         }
       }
     }
@@ -450,17 +358,13 @@ class ForwardTileRun {
   int panels_ = 0;
   float* scores_ = nullptr;     // [keys of a block, C vectors]
   float* rescaling_ = nullptr;  // [C vectors]
-  float* block_ = nullptr;      // Two times [keys of a block, H]
-  // The current block of keys and values, and the floats between its rows.
-  const float* k_ = nullptr;
-  const float* v_ = nullptr;
-  int64_t block_stride_ = 0;
-  bool values_finite_ = true;  // Unless no pair of the block is masked: then not asked.
+  float* block_ = nullptr;      // Of keys_; before there are any, scratch.
+  ForwardKeys<V, Element> keys_;
 };
 
-template <class V>
+template <class V, class Element>
 void RunForwardTile(const ForwardTile& tile) {
-  ForwardTileRun<V>(tile).Run();
+  ForwardTileRun<V, Element>(tile).Run();
 }
 
 }  // namespace rally

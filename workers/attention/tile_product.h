@@ -1,10 +1,11 @@
 // TileProduct: the one multiply-add loop all tiles are made of.
 //
-//   acc[r][lanes] = init + sum over i in [begin, end) of a[r * row + i * step] * b[i *
-//   pitch][lanes]
+//   acc[r][lanes] = init + sum over i in [begin, end) of
+//                          a[r * row + i * step] * b[i * pitch][lanes]
 //
-// `a` is read by scalar broadcast in whatever layout it has, `b` by whole vectors, and R x C
-// vectors of results stay in registers. What happens before and after the loop is the epilogue's:
+// where a and b are units (units.h). `a` is read by scalar broadcast in whatever layout it has, `b`
+// by whole vectors, and R x C vectors of results stay in registers. What happens before and after
+// the loop is the epilogue's:
 //
 //   template <int R> void Depth(int row, int64_t* begin, int64_t* end);  // Narrows the sum.
 //   template <int R> void Init(int row, Reg (&acc)[R][C]);
@@ -13,6 +14,8 @@
 #define RALLY_WORKERS_ATTENTION_TILE_PRODUCT_H_
 
 #include <cstdint>
+
+#include "workers/attention/units.h"
 
 namespace rally {
 
@@ -49,9 +52,9 @@ template <class V, int R, int C, bool kRowsAdjacent, class Epilogue>
     for (int c = 0; c < C; ++c) wide[c] = V::Load(b + c * V::kLanes);
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
-      const Reg x = V::Broadcast(a[r * row_stride]);
+      const Reg x = BroadcastUnit<V>(a + r * row_stride);
 #pragma GCC unroll 4
-      for (int c = 0; c < C; ++c) acc[r][c] = V::Fma(x, wide[c], acc[r][c]);
+      for (int c = 0; c < C; ++c) acc[r][c] = MultiplyAdd<V>(x, wide[c], acc[r][c]);
     }
     a += step;
     b += right.pitch;
@@ -110,25 +113,6 @@ inline void ForEachPanel(int vectors, Body body) {
       if (width == 4) body.template operator()<4>(first);
     }
     first += width;
-  }
-}
-
-// Copies x [rows, columns] at `stride`, times `factor`, to out [columns, lanes] at `pitch`, rows in
-// the lanes; lanes past `rows` get zeros. `columns` is a multiple of the lanes.
-template <class V>
-inline void TransposeRows(const float* x, int64_t stride, int rows, int columns, float factor,
-                          float* out, int64_t pitch) {
-  using Reg = typename V::Reg;
-  const Reg scale = V::Broadcast(factor);
-  for (int column = 0; column < columns; column += V::kLanes) {
-    Reg square[V::kLanes];
-#pragma GCC unroll 16
-    for (int r = 0; r < V::kLanes; ++r) {
-      square[r] = r < rows ? V::Mul(scale, V::Load(x + r * stride + column)) : V::Broadcast(0.0f);
-    }
-    V::Transpose(square);
-#pragma GCC unroll 16
-    for (int r = 0; r < V::kLanes; ++r) V::Store(out + (column + r) * pitch, square[r]);
   }
 }
 

@@ -12,6 +12,7 @@ struct VectorAvx2 {
   using Reg = __m256;
 
   static constexpr int kLanes = 8;
+  static constexpr int kPack = 1;
   static constexpr int kMaxVectors = 2;
   static constexpr int kTileRows[] = {0, 8, 6};
 

@@ -1,5 +1,6 @@
 // VectorAvx512: sixteen float lanes with AVX-512 F and DQ. See vector_portable.h for what a vector
-// type is.
+// type is. Avx512Lanes is what it shares with VectorAvx512Bf16, made anew for each `Vector`, since
+// their sources are compiled with different flags.
 #ifndef RALLY_WORKERS_ATTENTION_VECTOR_AVX512_H_
 #define RALLY_WORKERS_ATTENTION_VECTOR_AVX512_H_
 
@@ -9,7 +10,8 @@
 
 namespace rally {
 
-struct VectorAvx512 {
+template <class Vector>
+struct Avx512Lanes {
   using Reg = __m512;
 
   static constexpr int kLanes = 16;
@@ -36,7 +38,7 @@ struct VectorAvx512 {
   static Reg Exp2(Reg x) {
     // x - floor(x), 0 for infinities; scalef multiplies by 2^floor(x).
     const Reg fraction = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
-    return _mm512_scalef_ps(Exp2Polynomial<VectorAvx512>(fraction), x);
+    return _mm512_scalef_ps(Exp2Polynomial<Vector>(fraction), x);
   }
 
   static void Transpose(Reg (&x)[kLanes]) {
@@ -64,6 +66,10 @@ struct VectorAvx512 {
       x[i + 12] = _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0xDD);
     }
   }
+};
+
+struct VectorAvx512 : Avx512Lanes<VectorAvx512> {
+  static constexpr int kPack = 1;
 };
 
 }  // namespace rally

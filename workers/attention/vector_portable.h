@@ -2,9 +2,10 @@
 //
 // A vector type is what the tiles are written over; each instruction set has one of this form,
 // included only by the source that is compiled for it. The templates of tile_product.h,
-// forward_tile.h and backward_tile.h take it as argument, so that each instruction set's code is a
-// distinct entity to the linker. For the same reason these files use no inline function of the
-// standard library: the linker might pick the copy compiled for a processor we do not run on.
+// units.h, forward_tile.h and backward_tile.h take it as argument, so that each instruction set's
+// code is a distinct entity to the linker. For the same reason these files use no inline function
+// of the standard library: the linker might pick the copy compiled for a processor we do not run
+// on.
 #ifndef RALLY_WORKERS_ATTENTION_VECTOR_PORTABLE_H_
 #define RALLY_WORKERS_ATTENTION_VECTOR_PORTABLE_H_
 
@@ -19,6 +20,7 @@ struct VectorPortable {
   typedef int32_t Int __attribute__((vector_size(16)));
 
   static constexpr int kLanes = 4;
+  static constexpr int kPack = 1;  // Elements to a unit of a product: see units.h.
   // Vectors side by side in a product tile, and rows of a tile that is that wide (0: not used).
   static constexpr int kMaxVectors = 2;
   static constexpr int kTileRows[] = {0, 8, 6};

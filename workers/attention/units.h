@@ -1,0 +1,134 @@
+// Units: the 32-bit operands of a tile product, and how rows in memory become them.
+//
+// A unit is one float32, or two bfloat16 that stand next to each other in a sum (V::kPack of them,
+// the lower half first), which the processor multiplies and adds at once. Units are carried as
+// floats, whose bits nothing but V's own functions looks into. A row of elements is a row of units
+// already when the sum runs along it; where it runs across rows, V::kPack rows are packed.
+//
+// Included only by attention_tiles_*.cc (see vector_portable.h).
+#ifndef RALLY_WORKERS_ATTENTION_UNITS_H_
+#define RALLY_WORKERS_ATTENTION_UNITS_H_
+
+#include <cstdint>
+
+#include "workers/attention/attention_tiles.h"
+
+namespace rally {
+
+// Rows at a stride are too far apart for the processor to foresee.
+inline constexpr int64_t kPrefetchRows = 8;
+
+// acc + the products of two operands' units.
+template <class V>
+[[gnu::always_inline]] inline typename V::Reg MultiplyAdd(typename V::Reg a, typename V::Reg b,
+                                                          typename V::Reg acc) {
+  if constexpr (V::kPack == 1) {
+    return V::Fma(a, b, acc);
+  } else {
+    return V::Dot(a, b, acc);
+  }
+}
+
+// Every lane the unit at `p`, which may stand at any address.
+template <class V>
+[[gnu::always_inline]] inline typename V::Reg BroadcastUnit(const float* p) {
+  float unit;
+  __builtin_memcpy(&unit, p, sizeof(unit));
+  return V::Broadcast(unit);
+}
+
+// Units of float32 terms next to each other in the sum, rounded where V's elements are shorter.
+template <class V>
+[[gnu::always_inline]] inline typename V::Reg PackTerms(const typename V::Reg (&terms)[V::kPack]) {
+  if constexpr (V::kPack == 1) {
+    return terms[0];
+  } else {
+    return V::Pack(terms[0], terms[1]);
+  }
+}
+
+// Term `i` of every lane's unit, as float32.
+template <class V>
+inline typename V::Reg UnpackTerm(typename V::Reg units, int i) {
+  if constexpr (V::kPack == 1) {
+    return units;
+  } else {
+    return i == 0 ? V::UnpackLow(units) : V::UnpackHigh(units);
+  }
+}
+
+// Term `i` of one unit in memory.
+template <class V>
+inline float TermAt(const float* unit, int i) {
+  uint32_t bits;
+  __builtin_memcpy(&bits, unit, sizeof(bits));
+  if (V::kPack > 1) bits = i == 0 ? bits << 16 : bits & 0xFFFF0000u;
+  float term;
+  __builtin_memcpy(&term, &bits, sizeof(term));
+  return term;
+}
+
+// Units needed for `terms` terms.
+template <class V>
+constexpr int64_t UnitsFor(int64_t terms) {
+  return (terms + V::kPack - 1) / V::kPack;
+}
+
+// Rows in memory, as units along each row.
+struct UnitRows {
+  const float* data;
+  int64_t stride;  // In units.
+};
+
+// x [rows, columns] at `stride` as units: where it is, or widened to float32 in `scratch`.
+template <class V, class Element>
+inline UnitRows AsUnits(const Element* x, int64_t stride, int64_t rows, int columns,
+                        float* scratch) {
+  if constexpr (sizeof(Element) * V::kPack == sizeof(float)) {
+    return {reinterpret_cast<const float*>(x), stride / V::kPack};
+  } else {
+    static_assert(sizeof(Element) == sizeof(uint16_t) && V::kPack == 1);
+    for (int64_t row = 0; row < rows; ++row) {
+      for (int column = 0; column < columns; ++column) {
+        uint16_t bits;
+        __builtin_memcpy(&bits, x + row * stride + column, sizeof(bits));
+        const uint32_t wide = static_cast<uint32_t>(bits) << 16;
+        __builtin_memcpy(scratch + row * columns + column, &wide, sizeof(wide));
+      }
+    }
+    return {scratch, columns};
+  }
+}
+
+// Elements [column, column + V::kLanes) of V::kPack rows at `x`, packed for a sum across rows; of
+// those rows only `rows` exist, the others are zeros.
+template <class V>
+[[gnu::always_inline]] inline typename V::Reg LoadAcross(const UnitRows& x, int64_t rows,
+                                                         int column) {
+  if constexpr (V::kPack == 1) {
+    return V::Load(x.data + column);
+  } else {
+    return V::LoadPacked(x.data, rows > 1 ? x.data + x.stride : nullptr, column);
+  }
+}
+
+// Copies x [rows, columns of units] to out [columns, lanes] at `pitch`, rows in the lanes; lanes
+// past `rows` get zeros. `columns` is a multiple of the lanes.
+template <class V>
+inline void TransposeRows(const UnitRows& x, int64_t rows, int columns, float* out, int64_t pitch) {
+  using Reg = typename V::Reg;
+  for (int column = 0; column < columns; column += V::kLanes) {
+    Reg square[V::kLanes];
+#pragma GCC unroll 16
+    for (int r = 0; r < V::kLanes; ++r) {
+      square[r] = r < rows ? V::Load(x.data + r * x.stride + column) : V::Broadcast(0.0f);
+    }
+    V::Transpose(square);
+#pragma GCC unroll 16
+    for (int r = 0; r < V::kLanes; ++r) V::Store(out + (column + r) * pitch, square[r]);
+  }
+}
+
+}  // namespace rally
+
+#endif  // RALLY_WORKERS_ATTENTION_UNITS_H_
