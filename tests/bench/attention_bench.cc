@@ -1,7 +1,9 @@
 #include "tests/bench/attention_bench.h"
 
 #include <algorithm>
+#include <bit>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -88,9 +90,12 @@ class Batch {
     }
     const int64_t q_row = int64_t{shape.heads} * shape.head_dim;
     const int64_t kv_row = int64_t{shape.kv_heads} * shape.head_dim;
-    const std::vector<float*> of_queries = Make(4, q_rows_ * q_row);
-    const std::vector<float*> of_keys = Make(4, kv_rows_ * kv_row);
+    const std::vector<float*> of_queries = Make(2, q_rows_ * q_row);
+    const std::vector<float*> of_keys = Make(2, kv_rows_ * kv_row);
     const std::vector<float*> of_rows = Make(2, q_rows_ * shape.heads);
+    const std::vector<const std::byte*> queries = MakeElements(2, q_rows_ * q_row);
+    const std::vector<const std::byte*> keys = MakeElements(2, kv_rows_ * kv_row);
+    const int64_t size = ElementBytes(shape.element);
     int64_t q = 0;
     int64_t kv = 0;
     for (const TaskRows& rows : tasks) {
@@ -98,16 +103,16 @@ class Batch {
                         .kv_rows = rows.kv_rows,
                         .q_position = rows.kv_rows - rows.q_rows,
                         .kv_position = 0,
-                        .q = of_queries[0] + q * q_row,
-                        .k = of_keys[0] + kv * kv_row,
-                        .v = of_keys[1] + kv * kv_row,
-                        .out = of_queries[1] + q * q_row,
+                        .q = queries[0] + q * q_row * size,
+                        .k = keys[0] + kv * kv_row * size,
+                        .v = keys[1] + kv * kv_row * size,
+                        .out = of_queries[0] + q * q_row,
                         .lse = of_rows[0] + q * shape.heads,
-                        .d_out = of_queries[2] + q * q_row,
+                        .d_out = queries[1] + q * q_row * size,
                         .delta = of_rows[1] + q * shape.heads,
-                        .d_q = of_queries[3] + q * q_row,
-                        .d_k = of_keys[2] + kv * kv_row,
-                        .d_v = of_keys[3] + kv * kv_row});
+                        .d_q = of_queries[1] + q * q_row,
+                        .d_k = of_keys[0] + kv * kv_row,
+                        .d_v = of_keys[1] + kv * kv_row});
       q += rows.q_rows;
       kv += rows.kv_rows;
     }
@@ -128,6 +133,28 @@ class Batch {
   }
 
  private:
+  static int64_t ElementBytes(AttentionElement element) {
+    return element == AttentionElement::kBfloat16 ? 2 : 4;
+  }
+
+  // Elements of the shape's kind: of the same values, cut off after a bfloat16's bits.
+  std::vector<const std::byte*> MakeElements(int count, int64_t elements) {
+    std::vector<const std::byte*> made;
+    for (const float* values : Make(count, elements)) {
+      const auto* bytes = reinterpret_cast<const std::byte*>(values);
+      if (shape_.element == AttentionElement::kBfloat16) {
+        buffers_.push_back(pool_.Allocate(static_cast<size_t>(elements) * sizeof(uint16_t)));
+        auto* halves = reinterpret_cast<uint16_t*>(buffers_.back().data());
+        for (int64_t i = 0; i < elements; ++i) {
+          halves[i] = static_cast<uint16_t>(std::bit_cast<uint32_t>(values[i]) >> 16);
+        }
+        bytes = buffers_.back().data();
+      }
+      made.push_back(bytes);
+    }
+    return made;
+  }
+
   std::vector<float*> Make(int count, int64_t floats) {
     std::vector<float*> made;
     for (int i = 0; i < count; ++i) {
@@ -170,12 +197,13 @@ class AttentionBench {
     const PeakMemory peak;
     RALLY_RETURN_IF_ERROR(Call(batch, backward).status());  // Warms up.
     const int64_t peak_bytes = peak.bytes();
-    double before = MeasurePeakGflops(threads_, options_.instruction_set);
+    const AttentionElement element = batch.shape().element;
+    double before = MeasurePeakGflops(threads_, options_.instruction_set, element);
     double spent = 0.0;
     for (int i = 0; i < options_.repeats && spent < kLongEnough; ++i) {
       RALLY_ASSIGN_OR_RETURN(const double seconds, Call(batch, backward));
       spent += seconds;
-      const double after = MeasurePeakGflops(threads_, options_.instruction_set);
+      const double after = MeasurePeakGflops(threads_, options_.instruction_set, element);
       rates.push_back(flops / seconds * 1e-9);
       peaks.push_back((before + after) / 2);
       shares.push_back(rates.back() / peaks.back());
@@ -215,7 +243,7 @@ nlohmann::json Describe(const Batch& batch, int32_t threads, bool backward,
           {"heads", shape.heads},
           {"kv_heads", shape.kv_heads},
           {"head_dim", shape.head_dim},
-          {"dtype", "float32"},
+          {"dtype", shape.element == AttentionElement::kBfloat16 ? "bfloat16" : "float32"},
           {"threads", threads},
           {"mask", shape.mask.window > 0 ? absl::StrCat("window:", shape.mask.window) : "causal"},
           {"instruction_set", instruction_set},
@@ -228,13 +256,14 @@ nlohmann::json Describe(const Batch& batch, int32_t threads, bool backward,
 void WriteRow(const nlohmann::json& row, std::ostream& out) {
   constexpr double kMegabyte = 1e6;
   out << absl::StreamFormat(
-      "%-9s %5d %8d x %-8d %2d/%-2d %4d %-12s %2d threads %8.1f of %8.1f GFLOP/s %5.1f %% %6.1f MB",
+      "%-9s %5d %8d x %-8d %2d/%-2d %4d %-8s %-11s %2d threads %8.1f of %8.1f GFLOP/s %5.1f %% "
+      "%6.1f MB",
       row["direction"].get<std::string>(), row["tasks"].get<int64_t>(),
       row["q_rows"].get<int64_t>(), row["kv_rows"].get<int64_t>(), row["heads"].get<int32_t>(),
       row["kv_heads"].get<int32_t>(), row["head_dim"].get<int32_t>(),
-      row["mask"].get<std::string>(), row["threads"].get<int32_t>(), row["gflops"].get<double>(),
-      row["peak_gflops"].get<double>(), 100.0 * row["share"].get<double>(),
-      row["peak_bytes"].get<double>() / kMegabyte);
+      row["dtype"].get<std::string>(), row["mask"].get<std::string>(),
+      row["threads"].get<int32_t>(), row["gflops"].get<double>(), row["peak_gflops"].get<double>(),
+      100.0 * row["share"].get<double>(), row["peak_bytes"].get<double>() / kMegabyte);
   if (row.contains("libtorch_gflops")) {
     out << absl::StreamFormat("  LibTorch %5.1f (1/%.1f) %8.1f MB",
                               row["libtorch_gflops"].get<double>(),
@@ -255,17 +284,11 @@ class AttentionTable {
                            MakeCpuAttentionKernel({.threads = wanted_threads,
                                                    .instruction_set = options_.instruction_set}));
     const int32_t threads = wanted_threads > 0 ? wanted_threads : ThreadPool::AvailableCores();
-    for (const int32_t head_dim : options_.head_dims) {
-      for (const GridPoint& point : kGrid) {
-        const AttentionShape shape{.heads = point.heads,
-                                   .kv_heads = point.kv_heads,
-                                   .head_dim = head_dim,
-                                   .mask = {point.window}};
-        const Batch batch({{point.q_rows, point.kv_rows}}, shape);
-        RALLY_RETURN_IF_ERROR(AddRows(batch, threads, point.libtorch, kernel.get()));
+    for (const AttentionElement element : options_.elements) {
+      for (const int32_t head_dim : options_.head_dims) {
+        RALLY_RETURN_IF_ERROR(
+            AddGrid({.head_dim = head_dim, .element = element}, threads, kernel.get()));
       }
-      const Batch documents(BatchRows(), {.heads = 1, .kv_heads = 1, .head_dim = head_dim});
-      RALLY_RETURN_IF_ERROR(AddRows(documents, threads, false, kernel.get()));
     }
     return absl::OkStatus();
   }
@@ -273,6 +296,22 @@ class AttentionTable {
   const nlohmann::json& rows() const { return rows_; }
 
  private:
+  // The grid's points for one head size and element.
+  absl::Status AddGrid(AttentionShape shape, int32_t threads, AttentionKernel* kernel) {
+    const bool float32 = shape.element == AttentionElement::kFloat32;
+    for (const GridPoint& point : kGrid) {
+      shape.heads = point.heads;
+      shape.kv_heads = point.kv_heads;
+      shape.mask = {point.window};
+      const Batch batch({{point.q_rows, point.kv_rows}}, shape);
+      RALLY_RETURN_IF_ERROR(AddRows(batch, threads, point.libtorch && float32, kernel));
+    }
+    shape.heads = 1;
+    shape.kv_heads = 1;
+    shape.mask = {};
+    return AddRows(Batch(BatchRows(), shape), threads, false, kernel);
+  }
+
   absl::Status AddRows(const Batch& batch, int32_t threads, bool libtorch,
                        AttentionKernel* kernel) {
     const AttentionBench bench(options_, threads, kernel);

@@ -2,9 +2,9 @@
 // and beside it what LibTorch's own operators make of the same work.
 //
 // Every measurement of the kernel stands between two of the peak loop of the same instruction set
-// on as many threads; rates are medians, `share` is the median of each measurement's own share.
-// Counted FLOP: 4 * N * H per allowed pair forward, 10 * N * H backward, nothing for the softmax.
-// Rows lie in pooled buffers, as an attention server's do.
+// and element on as many threads; rates are medians, `share` is the median of each measurement's
+// own share. Counted FLOP: 4 * N * H per allowed pair forward, 10 * N * H backward, nothing for the
+// softmax. Rows lie in pooled buffers, as an attention server's do.
 #ifndef RALLY_TESTS_BENCH_ATTENTION_BENCH_H_
 #define RALLY_TESTS_BENCH_ATTENTION_BENCH_H_
 
@@ -23,7 +23,9 @@ struct AttentionBenchOptions {
   CpuInstructionSet instruction_set = CpuInstructionSet::kBest;
   std::vector<int32_t> threads = {1, 0};  // 0: one per available core.
   std::vector<int32_t> head_dims = {64, 128};
-  bool libtorch = true;  // Takes most of the time.
+  std::vector<AttentionElement> elements = {AttentionElement::kFloat32,
+                                            AttentionElement::kBfloat16};
+  bool libtorch = true;  // For float32. Takes most of the time.
   int repeats = 5;
 };
 

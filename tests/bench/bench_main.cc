@@ -68,17 +68,31 @@ class Flags {
       return true;
     });
   }
+  absl::Status Take(const std::string& name, std::vector<AttentionElement>* values) {
+    return TakeAs(name, "float32, bfloat16 or both, separated by a comma",
+                  [&](const std::string& text) {
+                    values->clear();
+                    for (const absl::string_view part : absl::StrSplit(text, ',')) {
+                      if (part != "float32" && part != "bfloat16") return false;
+                      values->push_back(part == "float32" ? AttentionElement::kFloat32
+                                                          : AttentionElement::kBfloat16);
+                    }
+                    return true;
+                  });
+  }
   absl::Status Take(const std::string& name, CpuInstructionSet* value) {
-    return TakeAs(name, "best, portable, avx2 or avx512", [&](const std::string& text) {
-      const std::map<std::string, CpuInstructionSet> sets = {
-          {"best", CpuInstructionSet::kBest},
-          {"portable", CpuInstructionSet::kPortable},
-          {"avx2", CpuInstructionSet::kAvx2},
-          {"avx512", CpuInstructionSet::kAvx512}};
-      const auto found = sets.find(text);
-      if (found != sets.end()) *value = found->second;
-      return found != sets.end();
-    });
+    return TakeAs(name, "best, portable, avx2, avx512 or avx512_bf16",
+                  [&](const std::string& text) {
+                    const std::map<std::string, CpuInstructionSet> sets = {
+                        {"best", CpuInstructionSet::kBest},
+                        {"portable", CpuInstructionSet::kPortable},
+                        {"avx2", CpuInstructionSet::kAvx2},
+                        {"avx512", CpuInstructionSet::kAvx512},
+                        {"avx512_bf16", CpuInstructionSet::kAvx512Bf16}};
+                    const auto found = sets.find(text);
+                    if (found != sets.end()) *value = found->second;
+                    return found != sets.end();
+                  });
   }
 
   // InvalidArgument when a flag was not taken.
@@ -109,6 +123,7 @@ absl::Status Attention(Flags* flags, std::ostream& out) {
   RALLY_RETURN_IF_ERROR(flags->Take("instruction-set", &options.instruction_set));
   RALLY_RETURN_IF_ERROR(flags->Take("threads", &options.threads));
   RALLY_RETURN_IF_ERROR(flags->Take("head-dims", &options.head_dims));
+  RALLY_RETURN_IF_ERROR(flags->Take("dtypes", &options.elements));
   RALLY_RETURN_IF_ERROR(flags->Take("libtorch", &options.libtorch));
   RALLY_RETURN_IF_ERROR(flags->Take("repeats", &options.repeats));
   RALLY_RETURN_IF_ERROR(flags->Finish());
@@ -167,8 +182,9 @@ struct Command {
 
 constexpr Command kCommands[] = {
     {"attention", "the attention kernel's rate, as a share of the multiply-add peak",
-     "--instruction-set=best|portable|avx2|avx512  --threads=1,0 (0: every core)\n"
-     "      --head-dims=64,128  --repeats=5  --libtorch=true (its own operators beside the kernel)",
+     "--instruction-set=best|portable|avx2|avx512|avx512_bf16  --threads=1,0 (0: every core)\n"
+     "      --head-dims=64,128  --dtypes=float32,bfloat16  --repeats=5\n"
+     "      --libtorch=true (its own float32 operators beside the kernel)",
      Attention},
     {"balance", "step throughput with planning over without, beside the ideal of the same run",
      "--pairs=7  --attempts=5 (runs on fewer than 1.8 cores are repeated)", Balance},

@@ -66,16 +66,37 @@ __attribute__((target("avx512f"))) float Avx512Loop(int64_t rounds, float factor
   _mm512_storeu_ps(lanes, sums[0]);
   return lanes[0];
 }
+
+__attribute__((target("avx512f,avx512bf16"))) float Avx512Bf16Loop(int64_t rounds, float factor) {
+  __m512 sums[24];
+  for (int i = 0; i < 24; ++i) sums[i] = _mm512_set1_ps(static_cast<float>(i));
+  // Pairs of which one is small, so that the sums stay finite.
+  const __m512bh f = (__m512bh)_mm512_set1_ps(factor);
+  for (int64_t i = 0; i < rounds; ++i) {
+#pragma GCC unroll 24
+    for (__m512& sum : sums) sum = _mm512_dpbf16_ps(sum, f, f);
+  }
+  float lanes[16];
+  for (int i = 1; i < 24; ++i) sums[0] = _mm512_add_ps(sums[0], sums[i]);
+  _mm512_storeu_ps(lanes, sums[0]);
+  return lanes[0];
+}
 #endif
 
-PeakLoop LoopFor(CpuInstructionSet instruction_set) {
+PeakLoop LoopFor(CpuInstructionSet instruction_set, AttentionElement element) {
 #if defined(__x86_64__)
   using Set = CpuInstructionSet;
   if (instruction_set == Set::kBest) {
     instruction_set =
-        __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") ? Set::kAvx512
-        : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")       ? Set::kAvx2
-                                                                                : Set::kPortable;
+        __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512bw")
+            ? Set::kAvx512Bf16
+        : __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") ? Set::kAvx512
+        : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")         ? Set::kAvx2
+                                                                                  : Set::kPortable;
+  }
+  if (instruction_set == Set::kAvx512Bf16) {
+    if (element == AttentionElement::kBfloat16) return {Avx512Bf16Loop, 24 * 32 * kFlopsPerLane};
+    instruction_set = Set::kAvx512;
   }
   if (instruction_set == Set::kAvx512) return {Avx512Loop, 24 * 16 * kFlopsPerLane};
   if (instruction_set == Set::kAvx2) return {Avx2Loop, 12 * 8 * kFlopsPerLane};
@@ -85,11 +106,11 @@ PeakLoop LoopFor(CpuInstructionSet instruction_set) {
 
 }  // namespace
 
-double MeasurePeakGflops(int threads, CpuInstructionSet instruction_set) {
+double MeasurePeakGflops(int threads, CpuInstructionSet instruction_set, AttentionElement element) {
   using Clock = std::chrono::steady_clock;
   constexpr auto kSpan = std::chrono::milliseconds(20);
   constexpr int64_t kRounds = 20000;
-  const PeakLoop loop = LoopFor(instruction_set);
+  const PeakLoop loop = LoopFor(instruction_set, element);
   std::atomic<int> ready{0};
   std::atomic<int64_t> batches{0};
   std::atomic<float> sink{0.0f};

@@ -9,9 +9,11 @@
 
 namespace rally::bench {
 
-// float32 GFLOP/s of `threads` threads together (a multiply-add counts 2), over some 20 ms. Starts
-// threads - 1 threads and ends them. The instruction set must be one this CPU has.
-double MeasurePeakGflops(int threads, CpuInstructionSet instruction_set = CpuInstructionSet::kBest);
+// GFLOP/s of `threads` threads together (a multiply-add counts 2), over some 20 ms. Starts
+// threads - 1 threads and ends them. The instruction set must be one this CPU has. Of bfloat16 when
+// `element` is and the instruction set multiplies it, else of float32.
+double MeasurePeakGflops(int threads, CpuInstructionSet instruction_set = CpuInstructionSet::kBest,
+                         AttentionElement element = AttentionElement::kFloat32);
 
 }  // namespace rally::bench
 
