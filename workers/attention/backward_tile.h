@@ -125,8 +125,8 @@ struct ScoreGradientEpilogue : PairEpilogue<V, C, kMasked> {
       const int64_t unit = static_cast<int64_t>((row + r) / V::kPack) * kBackwardRows;
       Reg minus_delta[V::kPack];
 #pragma GCC unroll 2
-      for (int i = 0; i < V::kPack && r + i < R; ++i) {
-        minus_delta[i] = V::Broadcast(this->minus_delta[row + r + i]);
+      for (int i = 0; i < V::kPack; ++i) {
+        if (r + i < R) minus_delta[i] = V::Broadcast(this->minus_delta[row + r + i]);
       }
 #pragma GCC unroll 4
       for (int c = 0; c < C; ++c) {
