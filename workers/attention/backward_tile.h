@@ -33,24 +33,24 @@ struct BackwardWorkspace {
     p = workspace;
     d_s = p + kBackwardRows * kBackwardRows;
     d_s_rows = V::kPack == 1 ? d_s : d_s + UnitsFor<V>(kBackwardRows) * kBackwardRows;
-    lse = d_s + kBackwardRows * kBackwardRows;
-    delta = lse + kBackwardRows;
+    minus_lse = d_s + kBackwardRows * kBackwardRows;
+    minus_delta = minus_lse + kBackwardRows;
   }
 
-  float* k_t;       // [key panel, units of H, lanes]
-  float* v_t;       // [key panel, units of H, lanes]
-  float* k;         // [H panel, units of keys, lanes]
-  float* d_k;       // [keys, H]
-  float* d_v;       // [keys, H]
-  float* q;         // [H panel, units of queries, lanes]
-  float* d_out;     // [H panel, units of queries, lanes]
-  float* wide;      // [queries or keys, H], for elements that are widened, as wide_2
-  float* wide_2;    // [queries or keys, H]
-  float* p;         // [queries, kBackwardRows] of float32; then [units of queries, kBackwardRows]
-  float* d_s;       // [units of queries, kBackwardRows]
-  float* d_s_rows;  // [queries, units of kBackwardRows]; the same as d_s if units are elements
-  float* lse;       // [queries], times log2(e); +infinity for rows without a key
-  float* delta;     // [queries], times the scale
+  float* k_t;        // [key panel, units of H, lanes]
+  float* v_t;        // [key panel, units of H, lanes]
+  float* k;          // [H panel, units of keys, lanes]
+  float* d_k;        // [keys, H]
+  float* d_v;        // [keys, H]
+  float* q;          // [H panel, units of queries, lanes]
+  float* d_out;      // [H panel, units of queries, lanes]
+  float* wide;       // [queries or keys, H], for elements that are widened, as wide_2
+  float* wide_2;     // [queries or keys, H]
+  float* p;          // [queries, kBackwardRows] of float32; then [units of queries, kBackwardRows]
+  float* d_s;        // [units of queries, kBackwardRows]
+  float* d_s_rows;   // [queries, units of kBackwardRows]; the same as d_s if units are elements
+  float* minus_lse;  // [queries], times log2(e); -infinity for rows without a key
+  float* minus_delta;  // [queries], times the scale
 };
 
 // Products with keys in the lanes: a row of the result is a query. Lane 0 is key `lane`.
@@ -62,11 +62,12 @@ struct PairEpilogue {
   float* p;  // At `lane`, as d_s.
   float* d_s;
   float* d_s_rows;  // Not at `lane`.
-  const float* lse;
-  const float* delta;
+  const float* minus_lse;
+  const float* minus_delta;
   int64_t lane;
   int64_t keys;  // That exist: with kMasked, lanes past them get zeros.
   float scale;
+  float log2_scale;  // Times log2(e).
   TileMask mask;
 
   template <int R>
@@ -89,14 +90,14 @@ struct ProbabilityEpilogue : PairEpilogue<V, C, kMasked> {
 
   template <int R>
   void Finish(int row, Reg (&acc)[R][C]) const {
+    const Reg scale = V::Broadcast(this->log2_scale);
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
-      const Reg scale = V::Broadcast(this->scale * kLog2E);
-      const Reg lse = V::Broadcast(-this->lse[row + r]);
+      const Reg minus_lse = V::Broadcast(this->minus_lse[row + r]);
       float* out = this->p + static_cast<int64_t>(row + r) * kBackwardRows;
 #pragma GCC unroll 4
       for (int c = 0; c < C; ++c) {
-        Reg p = V::Exp2(V::Fma(acc[r][c], scale, lse));
+        Reg p = V::Exp2(V::Fma(acc[r][c], scale, minus_lse));
         if constexpr (kMasked) {
           // The last lane a query may see is the one of its own position.
           const int64_t first_lane = this->lane + c * V::kLanes;
@@ -122,6 +123,11 @@ struct ScoreGradientEpilogue : PairEpilogue<V, C, kMasked> {
     for (int r = 0; r < R; r += V::kPack) {
       // Tiles begin at whole units of queries; only the last row of all may have no partner.
       const int64_t unit = static_cast<int64_t>((row + r) / V::kPack) * kBackwardRows;
+      Reg minus_delta[V::kPack];
+#pragma GCC unroll 2
+      for (int i = 0; i < V::kPack; ++i) {
+        if (r + i < R) minus_delta[i] = V::Broadcast(this->minus_delta[row + r + i]);
+      }
 #pragma GCC unroll 4
       for (int c = 0; c < C; ++c) {
         Reg p[V::kPack];
@@ -132,8 +138,7 @@ struct ScoreGradientEpilogue : PairEpilogue<V, C, kMasked> {
           if (r + i >= R) continue;
           const int64_t query = row + r + i;
           p[i] = V::Load(this->p + query * kBackwardRows + c * V::kLanes);
-          const Reg delta = V::Broadcast(-this->delta[query]);
-          d_s[i] = V::Mul(p[i], V::Fma(acc[r + i][c], scale, delta));
+          d_s[i] = V::Mul(p[i], V::Fma(acc[r + i][c], scale, minus_delta[i]));
           if constexpr (V::kPack > 1) {
             V::StoreRounded(this->d_s_rows + query * (kBackwardRows / V::kPack),
                             this->lane + c * V::kLanes, d_s[i]);
@@ -246,11 +251,12 @@ void BackwardPairs(const BackwardKeys& keys, const BackwardQueries& queries, con
     const PairEpilogue<V, C, kMasked> pair{.p = work.p + lane,
                                            .d_s = work.d_s + lane,
                                            .d_s_rows = work.d_s_rows,
-                                           .lse = work.lse,
-                                           .delta = work.delta,
+                                           .minus_lse = work.minus_lse,
+                                           .minus_delta = work.minus_delta,
                                            .lane = lane,
                                            .keys = keys.keys,
                                            .scale = keys.scale,
+                                           .log2_scale = keys.scale * kLog2E,
                                            .mask = queries.mask};
     Product<V, C>(LeftOperand<false>{q.data, q.stride}, queries.rows,
                   RightOperand<V>{work.k_t + panel, C * V::kLanes}, units,
@@ -266,8 +272,8 @@ void AddBackwardQueries(const BackwardKeys& keys, const BackwardQueries& queries
   const BackwardWorkspace<V> work(keys.workspace);
   for (int i = 0; i < queries.rows; ++i) {
     const float lse = queries.lse[i * queries.lse_stride];
-    work.lse[i] = lse == -__builtin_inff() ? __builtin_inff() : lse * kLog2E;
-    work.delta[i] = queries.delta[i * queries.lse_stride] * keys.scale;
+    work.minus_lse[i] = lse == -__builtin_inff() ? lse : -lse * kLog2E;
+    work.minus_delta[i] = -queries.delta[i * queries.lse_stride] * keys.scale;
   }
   const UnitRows q = AsUnits<V>(static_cast<const Element*>(queries.q), queries.q_stride,
                                 queries.rows, keys.head_dim, work.wide);
