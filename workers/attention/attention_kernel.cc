@@ -1,5 +1,6 @@
 #include "workers/attention/attention_kernel.h"
 
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,7 +24,7 @@ namespace rally {
 namespace {
 
 constexpr int64_t kNoWindow = int64_t{1} << 60;
-constexpr size_t kWorkspaceAlignment = 4096;
+constexpr size_t kHugePage = size_t{2} << 20;
 // Forward tiles: rows of a panel that wastes nothing, and what queries and outputs may take of the
 // second-level cache. Keys, values and scores need the rest.
 constexpr int64_t kLaneStep = 64;
@@ -41,14 +42,16 @@ struct FreeDeleter {
 };
 using Workspace = std::unique_ptr<float, FreeDeleter>;
 
-// Touched at once: first touches are slow, and must not fall into the first call.
+// In huge pages where the system has them: a tile fills half of the second-level cache, and small
+// pages at random addresses would contend for some of its sets. Touched at once: first touches are
+// slow, and must not fall into the first call.
 Workspace MakeWorkspace() {
   constexpr size_t kBytes = kTileWorkspaceFloats * sizeof(float);
-  const size_t size =
-      (kBytes + kWorkspaceAlignment - 1) / kWorkspaceAlignment * kWorkspaceAlignment;
-  Workspace workspace(static_cast<float*>(std::aligned_alloc(kWorkspaceAlignment, size)));
+  constexpr size_t kSize = (kBytes + kHugePage - 1) / kHugePage * kHugePage;
+  Workspace workspace(static_cast<float*>(std::aligned_alloc(kHugePage, kSize)));
   RALLY_CHECK(workspace != nullptr, "out of memory for an attention workspace");
-  std::memset(workspace.get(), 0, size);
+  madvise(workspace.get(), kSize, MADV_HUGEPAGE);
+  std::memset(workspace.get(), 0, kSize);
   return workspace;
 }
 
