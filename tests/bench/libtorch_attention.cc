@@ -41,7 +41,9 @@ LibtorchAttentionResult Measure(const AttentionShape& shape, int64_t q_rows, int
   const int64_t score_bytes = q_rows * kv_rows * static_cast<int64_t>(sizeof(float));
   const int64_t heads = std::clamp<int64_t>(kMostScoreBytes / score_bytes, 1, shape.heads);
   const auto rows = [&](int64_t count) {
-    return at::rand({heads, count, shape.head_dim}).sub_(0.5).set_requires_grad(backward);
+    return at::empty({heads, count, shape.head_dim})
+        .uniform_(-0.5, 0.5)
+        .set_requires_grad(backward);
   };
   const at::Tensor q = rows(q_rows);
   const at::Tensor k = rows(kv_rows);
