@@ -107,8 +107,7 @@ double DocumentFloor(double rows, double pairs, double most_pairs, const RowCost
 
 double ForwardTrafficFloor(const std::vector<Document>& documents, double most_pairs,
                            const ModelShape& model, int64_t element_bytes) {
-  const RowCosts bytes = {LayerBytes({.queries = 1}, Direction::kForward, model, element_bytes),
-                          LayerBytes({.keys = 1}, Direction::kForward, model, element_bytes)};
+  const RowCosts bytes = RowCostsOf(model, element_bytes);
   double floor = 0.0;
   for (const Document& document : documents) {
     const int64_t rows = document.tokens;
