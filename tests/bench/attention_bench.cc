@@ -133,10 +133,6 @@ class Batch {
   }
 
  private:
-  static int64_t ElementBytes(AttentionElement element) {
-    return element == AttentionElement::kBfloat16 ? 2 : 4;
-  }
-
   // Elements of the shape's kind: of the same values, cut off after a bfloat16's bits.
   std::vector<const std::byte*> MakeElements(int count, int64_t elements) {
     std::vector<const std::byte*> made;

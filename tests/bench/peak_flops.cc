@@ -70,7 +70,7 @@ __attribute__((target("avx512f"))) float Avx512Loop(int64_t rounds, float factor
 __attribute__((target("avx512f,avx512bf16"))) float Avx512Bf16Loop(int64_t rounds, float factor) {
   __m512 sums[24];
   for (int i = 0; i < 24; ++i) sums[i] = _mm512_set1_ps(static_cast<float>(i));
-  // Pairs of which one is small, so that the sums stay finite.
+  // Pairs of the factor and 0.
   const __m512bh f = (__m512bh)_mm512_set1_ps(factor);
   for (int64_t i = 0; i < rounds; ++i) {
 #pragma GCC unroll 24
@@ -86,14 +86,7 @@ __attribute__((target("avx512f,avx512bf16"))) float Avx512Bf16Loop(int64_t round
 PeakLoop LoopFor(CpuInstructionSet instruction_set, AttentionElement element) {
 #if defined(__x86_64__)
   using Set = CpuInstructionSet;
-  if (instruction_set == Set::kBest) {
-    instruction_set =
-        __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512bw")
-            ? Set::kAvx512Bf16
-        : __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") ? Set::kAvx512
-        : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")         ? Set::kAvx2
-                                                                                  : Set::kPortable;
-  }
+  if (instruction_set == Set::kBest) instruction_set = BestCpuInstructionSet();
   if (instruction_set == Set::kAvx512Bf16) {
     if (element == AttentionElement::kBfloat16) return {Avx512Bf16Loop, 24 * 32 * kFlopsPerLane};
     instruction_set = Set::kAvx512;

@@ -105,8 +105,7 @@ class CpuAttentionKernel final : public AttentionKernel {
 
   // Element `at` of a tensor of elements.
   static const void* At(const AttentionShape& shape, const void* tensor, int64_t at) {
-    const int64_t size = shape.element == AttentionElement::kBfloat16 ? 2 : 4;
-    return static_cast<const char*>(tensor) + at * size;
+    return static_cast<const char*>(tensor) + at * ElementBytes(shape.element);
   }
 
   static float Scale(const AttentionShape& shape) {
@@ -315,14 +314,6 @@ bool CpuHas(CpuInstructionSet instruction_set) {
 #endif
 }
 
-CpuInstructionSet BestInstructionSet() {
-  using Set = CpuInstructionSet;
-  for (const Set set : {Set::kAvx512Bf16, Set::kAvx512, Set::kAvx2}) {
-    if (CpuHas(set)) return set;
-  }
-  return Set::kPortable;
-}
-
 TileSet TilesFor(CpuInstructionSet instruction_set) {
 #if defined(__x86_64__)
   using Set = CpuInstructionSet;
@@ -337,6 +328,14 @@ TileSet TilesFor(CpuInstructionSet instruction_set) {
 
 }  // namespace
 
+CpuInstructionSet BestCpuInstructionSet() {
+  using Set = CpuInstructionSet;
+  for (const Set set : {Set::kAvx512Bf16, Set::kAvx512, Set::kAvx2}) {
+    if (CpuHas(set)) return set;
+  }
+  return Set::kPortable;
+}
+
 absl::StatusOr<std::unique_ptr<AttentionKernel>> MakeCpuAttentionKernel(
     const CpuKernelOptions& options) {
   if (options.threads < 0) {
@@ -344,7 +343,7 @@ absl::StatusOr<std::unique_ptr<AttentionKernel>> MakeCpuAttentionKernel(
         "threads: ", options.threads, ", must be positive, or 0 for one per available core"));
   }
   const CpuInstructionSet set = options.instruction_set == CpuInstructionSet::kBest
-                                    ? BestInstructionSet()
+                                    ? BestCpuInstructionSet()
                                     : options.instruction_set;
   const TileSet tiles = TilesFor(set);
   if (!CpuHas(set)) {

@@ -45,6 +45,10 @@ namespace rally {
 // float32, in the processor's byte order.
 enum class AttentionElement : uint8_t { kFloat32 = 0, kBfloat16 };
 
+constexpr int64_t ElementBytes(AttentionElement element) {
+  return element == AttentionElement::kBfloat16 ? 2 : 4;
+}
+
 // Heads, mask and element shared by every task of a batch.
 struct AttentionShape {
   int32_t heads = 1;      // N
@@ -98,6 +102,9 @@ class AttentionKernel {
 
 // Each as good as those before it; kAvx512Bf16 differs from kAvx512 for bfloat16 elements alone.
 enum class CpuInstructionSet : uint8_t { kBest = 0, kPortable, kAvx2, kAvx512, kAvx512Bf16 };
+
+// The best that this CPU and its operating system have: what kBest stands for.
+CpuInstructionSet BestCpuInstructionSet();
 
 struct CpuKernelOptions {
   int32_t threads = 0;  // 0: as many as the cores this process may use.
