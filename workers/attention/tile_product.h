@@ -46,6 +46,7 @@ template <class V, int R, int C, bool kRowsAdjacent, class Epilogue>
   const int64_t step = kRowsAdjacent ? left.stride : 1;
   const float* a = left.data + row * row_stride + begin * step;
   const float* b = right.data + begin * right.pitch;
+#pragma GCC unroll 4
   for (int64_t i = begin; i < end; ++i) {
     Reg wide[C];
 #pragma GCC unroll 4
