@@ -10,8 +10,8 @@
 //
 // With bfloat16 elements, p_ij and ds_ij are rounded to bfloat16 before the products that sum them
 // where the instruction set multiplies bfloat16 (avx512_bf16, which also takes subnormal numbers
-// for zero); lse and all other arithmetic is float32. Elsewhere elements are widened, which is
-// exact, and all arithmetic is float32.
+// for zero); lse is good to 3e-6 then, and all other arithmetic is float32. Elsewhere elements are
+// widened, which is exact, and all arithmetic is float32.
 //
 // Backward takes the *merged* lse and delta of the whole row, so that the parts of a row split over
 // key ranges add up to the exact gradient:

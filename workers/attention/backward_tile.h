@@ -16,6 +16,7 @@
 #include <cstdint>
 
 #include "workers/attention/attention_tiles.h"
+#include "workers/attention/exp2_polynomial.h"
 #include "workers/attention/forward_tile.h"
 #include "workers/attention/tile_product.h"
 
@@ -91,13 +92,14 @@ struct ProbabilityEpilogue : PairEpilogue<V, C, kMasked> {
   template <int R>
   void Finish(int row, Reg (&acc)[R][C]) const {
     const Reg scale = V::Broadcast(this->log2_scale);
+    const Exp2Polynomial<V> polynomial;
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
       const Reg minus_lse = V::Broadcast(this->minus_lse[row + r]);
       float* out = this->p + static_cast<int64_t>(row + r) * kBackwardRows;
 #pragma GCC unroll 4
       for (int c = 0; c < C; ++c) {
-        Reg p = V::Exp2(V::Fma(acc[r][c], scale, minus_lse));
+        Reg p = V::Exp2(polynomial, V::Fma(acc[r][c], scale, minus_lse));
         if constexpr (kMasked) {
           // The last lane a query may see is the one of its own position.
           const int64_t first_lane = this->lane + c * V::kLanes;

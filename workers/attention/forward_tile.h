@@ -4,8 +4,9 @@
 // the row maximum, sum and rescaling are lane-wise, and only Q and O are transposed. A tile's rows
 // are cut into panels of C vectors, heads that share keys side by side; each block of keys is
 // brought together once and passes over every panel while it is in the cache. Exponents are in
-// units of log 2: the scale times log2(e) is applied as scores turn into probabilities. Along the
-// diagonal keys go in steps of one vector, and every step leaves out the vectors before it.
+// units of log 2: the scale times log2(e) is applied to queries as they are laid out, or, where
+// they would be rounded, as scores turn into probabilities. Along the diagonal keys go in steps of
+// one vector, and every step leaves out the vectors before it.
 //
 // Included only by attention_tiles_*.cc (see vector_portable.h).
 #ifndef RALLY_WORKERS_ATTENTION_FORWARD_TILE_H_
@@ -14,6 +15,7 @@
 #include <cstdint>
 
 #include "workers/attention/attention_tiles.h"
+#include "workers/attention/exp2_polynomial.h"
 #include "workers/attention/forward_epilogue.h"
 #include "workers/attention/forward_keys.h"
 #include "workers/attention/tile_product.h"
@@ -38,9 +40,14 @@ class ForwardTileRun {
   using Reg = typename V::Reg;
   static constexpr int kMaxPanels = kForwardLanes / V::kLanes;
   static constexpr int kMaxPanelRows = V::kMaxVectors * V::kLanes;
+  // Queries of whole elements can take the scale without loss.
+  static constexpr bool kScaledQueries = V::kPack == 1;
 
  public:
-  explicit ForwardTileRun(const ForwardTile& tile) : tile_(tile), scale_(tile.scale * kLog2E) {
+  explicit ForwardTileRun(const ForwardTile& tile)
+      : tile_(tile),
+        query_scale_(kScaledQueries ? tile.scale * kLog2E : 1.0f),
+        score_scale_(kScaledQueries ? 1.0f : tile.scale * kLog2E) {
     float* free = tile.workspace;
     scores_ = Take(&free, static_cast<int64_t>(BlockKeys()) * kMaxPanelRows);
     rescaling_ = Take(&free, kMaxPanelRows);
@@ -110,6 +117,11 @@ class ForwardTileRun {
       const UnitRows units =
           AsUnits<V>(q + lane * tile_.q_stride, tile_.q_stride, rows, tile_.head_dim, block_);
       TransposeRows<V>(units, rows, tile_.head_dim / V::kPack, panel.q + lane, lanes);
+    }
+    if constexpr (kScaledQueries) {
+      for (int64_t i = 0; i < static_cast<int64_t>(tile_.head_dim) * lanes; ++i) {
+        panel.q[i] *= query_scale_;
+      }
     }
     for (int64_t i = 0; i < static_cast<int64_t>(tile_.head_dim) * lanes; ++i) panel.out[i] = 0.0f;
     for (int32_t i = 0; i < lanes; ++i) {
@@ -226,17 +238,18 @@ class ForwardTileRun {
   // the rescaling of older terms follow.
   template <int C>
   void Softmax(const ForwardPanel& panel, const KeySpan& keys, const float* old_max) {
+    const ExponentialOf exponential(score_scale_);
     Reg max[C];
     Reg sum[C];
 #pragma GCC unroll 4
     for (int c = 0; c < C; ++c) {
       max[c] = FiniteMax(panel.max + c * V::kLanes);
       const Reg old = FiniteMax(old_max + c * V::kLanes);
-      V::Store(rescaling_ + c * V::kLanes, Exponential(old, max[c]));
+      V::Store(rescaling_ + c * V::kLanes, exponential(old, max[c]));
       sum[c] = V::Broadcast(0.0f);
     }
-    Exponentials<C, 0>(keys, keys.begin, keys.reached, max, sum);
-    DiagonalExponentials<C, 0>(panel, keys, max, sum);
+    Exponentials<C, 0>(keys, keys.begin, keys.reached, exponential, max, sum);
+    DiagonalExponentials<C, 0>(panel, keys, exponential, max, sum);
 #pragma GCC unroll 4
     for (int c = 0; c < C; ++c) {
       const Reg old_sum = V::Load(panel.sum + c * V::kLanes);
@@ -248,23 +261,35 @@ class ForwardTileRun {
   // Finite also for a row without an allowed key, or its terms would be NaN.
   static Reg FiniteMax(const float* max) { return V::Max(V::Broadcast(kLowestMax), V::Load(max)); }
 
-  // The difference is scaled, not each score: it must be 0 at the maximum.
-  Reg Exponential(Reg score, Reg max) const {
-    return V::Exp2(V::Mul(V::Broadcast(scale_), V::Sub(score, max)));
-  }
+  // exp2(scale * (score - max)). The difference is scaled, not each score: it must be 0 at the
+  // maximum.
+  class ExponentialOf {
+   public:
+    explicit ExponentialOf(float scale) : scale_(V::Constant(scale)) {}
+
+    Reg operator()(Reg score, Reg max) const {
+      const Reg difference = V::Sub(score, max);
+      return V::Exp2(polynomial_, kScaledQueries ? difference : V::Mul(scale_, difference));
+    }
+
+   private:
+    const Exp2Polynomial<V> polynomial_;
+    const Reg scale_;
+  };
 
   template <int C, int J>
   [[gnu::always_inline]] void Exponentials(const KeySpan& keys, int64_t begin, int64_t end,
-                                           const Reg (&max)[C], Reg (&sum)[C]) {
+                                           const ExponentialOf& exponential, const Reg (&max)[C],
+                                           Reg (&sum)[C]) {
     constexpr int64_t kRow = C * V::kLanes;
     const float* scores = ScoresOf<C>(keys, begin);
     float* out = ProbabilitiesOf<C>(keys, begin);
     int64_t key = begin;
     for (; key + V::kPack <= end; key += V::kPack, scores += V::kPack * kRow, out += kRow) {
-      UnitOfExponentials<C, J, V::kPack>(scores, out, max, sum);
+      UnitOfExponentials<C, J, V::kPack>(scores, out, exponential, max, sum);
     }
     if constexpr (V::kPack > 1) {
-      if (key < end) UnitOfExponentials<C, J, 1>(scores, out, max, sum);
+      if (key < end) UnitOfExponentials<C, J, 1>(scores, out, exponential, max, sum);
     }
   }
 
@@ -272,6 +297,7 @@ class ForwardTileRun {
   // are rounded to elements.
   template <int C, int J, int kKeys>
   [[gnu::always_inline]] void UnitOfExponentials(const float* scores, float* out,
+                                                 const ExponentialOf& exponential,
                                                  const Reg (&max)[C], Reg (&sum)[C]) {
 #pragma GCC unroll 4
     for (int c = J; c < C; ++c) {
@@ -280,7 +306,7 @@ class ForwardTileRun {
       for (int i = 0; i < V::kPack; ++i) {
         p[i] = V::Broadcast(0.0f);
         if (i >= kKeys) continue;
-        p[i] = Exponential(V::Load(scores + (i * C + c) * V::kLanes), max[c]);
+        p[i] = exponential(V::Load(scores + (i * C + c) * V::kLanes), max[c]);
         sum[c] = V::Add(sum[c], p[i]);
       }
       V::Store(out + c * V::kLanes, PackTerms<V>(p));
@@ -288,11 +314,12 @@ class ForwardTileRun {
   }
 
   template <int C, int J>
-  void DiagonalExponentials(const ForwardPanel& panel, const KeySpan& keys, const Reg (&max)[C],
-                            Reg (&sum)[C]) {
+  void DiagonalExponentials(const ForwardPanel& panel, const KeySpan& keys,
+                            const ExponentialOf& exponential, const Reg (&max)[C], Reg (&sum)[C]) {
     const KeySpan step = DiagonalStep<J>(panel, keys);
-    if (step.begin < step.end) Exponentials<C, J>(keys, step.begin, step.end, max, sum);
-    if constexpr (J + 1 < C) DiagonalExponentials<C, J + 1>(panel, keys, max, sum);
+    if (step.begin < step.end)
+      Exponentials<C, J>(keys, step.begin, step.end, exponential, max, sum);
+    if constexpr (J + 1 < C) DiagonalExponentials<C, J + 1>(panel, keys, exponential, max, sum);
   }
 
   // The product of probabilities and values, of allowed pairs alone: a masked pair's 0 times NaN or
@@ -327,7 +354,8 @@ class ForwardTileRun {
       const float sum = panel.sum[i];
       inverse[i] = sum == 0.0f ? 0.0f : 1.0f / sum;
       tile_.lse[(panel.row + i) * tile_.lse_stride + panel.head] =
-          sum == 0.0f ? -__builtin_inff() : panel.max[i] * scale_ * kLn2 + __builtin_logf(sum);
+          sum == 0.0f ? -__builtin_inff()
+                      : panel.max[i] * score_scale_ * kLn2 + __builtin_logf(sum);
     }
     for (int32_t lane = 0; lane < panel.rows; lane += V::kLanes) {
       const int32_t left = panel.rows - lane;
@@ -353,7 +381,9 @@ class ForwardTileRun {
   static constexpr float kLowestMax = -3.0e38f;
 
   const ForwardTile& tile_;
-  const float scale_;  // Of scores, to units of log 2.
+  // To units of log 2: of queries as they are laid out, and of scores as they are read.
+  const float query_scale_;
+  const float score_scale_;
   ForwardPanel panel_[kMaxPanels];
   int panels_ = 0;
   float* scores_ = nullptr;     // [keys of a block, C vectors]

@@ -19,6 +19,7 @@ struct VectorAvx2 {
   static Reg Load(const float* p) { return _mm256_loadu_ps(p); }
   static void Store(float* p, Reg x) { _mm256_storeu_ps(p, x); }
   static Reg Broadcast(float x) { return _mm256_set1_ps(x); }
+  static Reg Constant(float x) { return Broadcast(x); }
   static Reg Add(Reg a, Reg b) { return _mm256_add_ps(a, b); }
   static Reg Sub(Reg a, Reg b) { return _mm256_sub_ps(a, b); }
   static Reg Mul(Reg a, Reg b) { return _mm256_mul_ps(a, b); }
@@ -31,13 +32,13 @@ struct VectorAvx2 {
   }
   static Reg LaneNumbers() { return _mm256_setr_ps(0, 1, 2, 3, 4, 5, 6, 7); }
 
-  static Reg Exp2(Reg x) {
+  static Reg Exp2(const Exp2Polynomial<VectorAvx2>& polynomial, Reg x) {
     // With a NaN, max and min give their second operand.
     x = _mm256_min_ps(Broadcast(128.0f), _mm256_max_ps(Broadcast(-127.0f), x));
     const Reg floor = _mm256_floor_ps(x);
     const __m256i power =
         _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(floor), _mm256_set1_epi32(127)), 23);
-    return Mul(Exp2Polynomial<VectorAvx2>(Sub(x, floor)), _mm256_castsi256_ps(power));
+    return Mul(polynomial(Sub(x, floor)), _mm256_castsi256_ps(power));
   }
 
   static void Transpose(Reg (&x)[kLanes]) {

@@ -21,6 +21,11 @@ struct Avx512Lanes {
   static Reg Load(const float* p) { return _mm512_loadu_ps(p); }
   static void Store(float* p, Reg x) { _mm512_storeu_ps(p, x); }
   static Reg Broadcast(float x) { return _mm512_set1_ps(x); }
+  static Reg Constant(float x) {
+    Reg register_x = Broadcast(x);
+    asm("" : "+v"(register_x));  // Or the compiler would load it at each use.
+    return register_x;
+  }
   static Reg Add(Reg a, Reg b) { return _mm512_add_ps(a, b); }
   static Reg Sub(Reg a, Reg b) { return _mm512_sub_ps(a, b); }
   static Reg Mul(Reg a, Reg b) { return _mm512_mul_ps(a, b); }
@@ -35,10 +40,10 @@ struct Avx512Lanes {
     return _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
   }
 
-  static Reg Exp2(Reg x) {
+  static Reg Exp2(const Exp2Polynomial<Vector>& polynomial, Reg x) {
     // x - floor(x), 0 for infinities; scalef multiplies by 2^floor(x).
     const Reg fraction = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
-    return _mm512_scalef_ps(Exp2Polynomial<Vector>(fraction), x);
+    return _mm512_scalef_ps(polynomial(fraction), x);
   }
 
   static void Transpose(Reg (&x)[kLanes]) {

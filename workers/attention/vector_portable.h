@@ -32,6 +32,8 @@ struct VectorPortable {
   }
   static void Store(float* p, Reg x) { __builtin_memcpy(p, &x, sizeof(x)); }
   static Reg Broadcast(float x) { return Reg{x, x, x, x}; }
+  // A constant of a loop, kept in a register where there are enough of them.
+  static Reg Constant(float x) { return Broadcast(x); }
   static Reg Add(Reg a, Reg b) { return a + b; }
   static Reg Sub(Reg a, Reg b) { return a - b; }
   static Reg Mul(Reg a, Reg b) { return a * b; }
@@ -46,7 +48,7 @@ struct VectorPortable {
   static Reg LaneNumbers() { return Reg{0, 1, 2, 3}; }
 
   // 2^x to 1.5e-7 relative; 0 for x < -126, so exactly 0 for -infinity; NaN stays NaN.
-  static Reg Exp2(Reg x) {
+  static Reg Exp2(const Exp2Polynomial<VectorPortable>& polynomial, Reg x) {
     const Reg low = Broadcast(-127.0f);
     const Reg high = Broadcast(128.0f);
     x = x < low ? low : x;
@@ -57,7 +59,7 @@ struct VectorPortable {
     whole += above;
     floor = __builtin_convertvector(whole, Reg);
     const Int power = (whole + 127) << 23;
-    return Exp2Polynomial<VectorPortable>(x - floor) * (Reg)power;
+    return polynomial(x - floor) * (Reg)power;
   }
 
   // Of the square x[lane][lane], in place.
