@@ -17,13 +17,16 @@ namespace rally {
 template <class V, class Element>
 class ForwardKeys {
   using Reg = typename V::Reg;
+  // What one way of a first-level cache holds: a page, on all processors we know.
+  static constexpr int64_t kSetsBytes = 4096;
 
  public:
   // What Load needs for blocks of `keys` keys, an even number.
   static int64_t Floats(int64_t keys, int64_t head_dim) { return 2 * keys * head_dim; }
 
   // Keys [begin, end) of the tile. Rows in memory are read where they are, but brought together in
-  // `memory` where that pays: when they are strided and several panels will read them.
+  // `memory` where that pays: when they would contend for the same sets of the first-level cache
+  // and several panels will read them.
   void Load(const ForwardTile& tile, int64_t begin, int64_t end, bool several_panels,
             float* memory) {
     const int64_t rows = end - begin;
@@ -31,7 +34,7 @@ class ForwardKeys {
     const Element* const k = static_cast<const Element*>(tile.k) + begin * stride;
     const Element* const v = static_cast<const Element*>(tile.v) + begin * stride;
     float* const v_memory = memory + rows * tile.head_dim;
-    const bool copy = several_panels && stride != tile.head_dim;
+    const bool copy = several_panels && stride * sizeof(Element) % kSetsBytes == 0;
     k_ = AsUnits<V>(k, stride, rows, tile.head_dim, memory);
     v_ = AsUnits<V>(v, stride, rows, tile.head_dim, v_memory);
     if (copy && k_.data != memory) k_ = Packed<1>(k_, rows, tile.head_dim / V::kPack, memory);
@@ -42,6 +45,19 @@ class ForwardKeys {
     const bool masked =
         end - 1 > mask.diagonal || begin <= tile.rows - 1 + mask.diagonal - mask.window;
     values_finite_ = !masked || ValuesFinite(UnitsFor<V>(rows), tile.head_dim);
+  }
+
+  // Asks for keys [begin, end) of the tile to be brought into the second-level cache.
+  void Prefetch(const ForwardTile& tile, int64_t begin, int64_t end) const {
+    constexpr int kLine = 64 / sizeof(Element);
+    for (int64_t row = begin; row < end; ++row) {
+      const Element* k = static_cast<const Element*>(tile.k) + row * tile.kv_stride;
+      const Element* v = static_cast<const Element*>(tile.v) + row * tile.kv_stride;
+      for (int column = 0; column < tile.head_dim; column += kLine) {
+        __builtin_prefetch(k + column, 0, 2);
+        __builtin_prefetch(v + column, 0, 2);
+      }
+    }
   }
 
   const UnitRows& k() const { return k_; }  // [keys, units of H]

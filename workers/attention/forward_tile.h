@@ -71,6 +71,9 @@ class ForwardTileRun {
       keys_.Load(tile_, key, block_end, panels_ > 1, block_);
       for (int p = 0; p < panels_; ++p) {
         const ForwardPanel& panel = panel_[p];
+        // The next block comes closer while this one is computed on.
+        const int64_t next = end - block_end < BlockKeys() ? end - block_end : BlockKeys();
+        keys_.Prefetch(tile_, block_end + next * p / panels_, block_end + next * (p + 1) / panels_);
         if (panel.vectors == 1) Block<1>(panel, key, block_end);
         if (panel.vectors == 2) Block<2>(panel, key, block_end);
         if constexpr (V::kMaxVectors >= 4) {
