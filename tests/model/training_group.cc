@@ -7,7 +7,6 @@
 #include "common/check.h"
 #include "common/status_macros.h"
 #include "tests/model/reference_service.h"
-#include "workers/attention/attention_kernel.h"
 #include "workers/attention/attention_server.h"
 #include "workers/transport/in_process_transport.h"
 
@@ -21,18 +20,16 @@ ServiceMaker ReferenceServices() {
   };
 }
 
-ServiceMaker AttentionServers() {
+ServiceMaker AttentionServers(CpuInstructionSet set, const WrapKernel& wrap) {
   struct Owner {
     std::unique_ptr<AttentionKernel> kernel;
     std::unique_ptr<AttentionServer> server;
   };
-  return [](const ModelShape& shape, Transport* transport, BufferPool* pool) {
+  return [set, wrap](const ModelShape& shape, Transport* transport, BufferPool* pool) {
     auto owner = std::make_shared<Owner>();
-    CpuKernelOptions kernel_options;
-    kernel_options.threads = 1;
-    auto kernel = MakeCpuAttentionKernel(kernel_options);
+    auto kernel = MakeCpuAttentionKernel({.threads = 1, .instruction_set = set});
     RALLY_CHECK(kernel.ok(), kernel.status().ToString());
-    owner->kernel = *std::move(kernel);
+    owner->kernel = wrap ? wrap(*std::move(kernel)) : *std::move(kernel);
     owner->server =
         MakeAttentionServer({shape, 1, absl::Seconds(60)}, transport, owner->kernel.get(), pool);
     AttentionServer* server = owner->server.get();

@@ -16,6 +16,7 @@
 #include "scheduler/job_spec.h"
 #include "scheduler/plan.h"
 #include "tests/model/plan_fixture.h"
+#include "workers/attention/attention_kernel.h"
 #include "workers/model/collective.h"
 #include "workers/model/trainer.h"
 #include "workers/transport/buffer.h"
@@ -32,9 +33,12 @@ struct RankService {
 using ServiceMaker =
     std::function<RankService(const ModelShape& shape, Transport* transport, BufferPool* pool)>;
 
-// The test's own service in double precision, and the product's.
+// The test's own service in double precision, and the product's, whose kernel may be wrapped.
 ServiceMaker ReferenceServices();
-ServiceMaker AttentionServers();
+using WrapKernel =
+    std::function<std::unique_ptr<AttentionKernel>(std::unique_ptr<AttentionKernel> kernel)>;
+ServiceMaker AttentionServers(CpuInstructionSet set = CpuInstructionSet::kBest,
+                              const WrapKernel& wrap = {});
 
 class TrainingGroup {
  public:

@@ -38,6 +38,7 @@
 #include <absl/types/span.h>
 
 #include "scheduler/ca_task.h"
+#include "workers/attention/cpu_instruction_set.h"
 
 namespace rally {
 
@@ -95,23 +96,16 @@ class AttentionKernel {
   virtual absl::Status Backward(const AttentionShape& shape,
                                 absl::Span<const VarlenTask> tasks) = 0;
 
-  // Instruction set in use, for logs and benches: "portable", "avx2", "avx512" or
-  // "avx512_bf16".
+  // For logs and benches; of a CPU's kernel the name of its instruction set.
   virtual std::string name() const = 0;
 };
-
-// Each as good as those before it; kAvx512Bf16 differs from kAvx512 for bfloat16 elements alone.
-enum class CpuInstructionSet : uint8_t { kBest = 0, kPortable, kAvx2, kAvx512, kAvx512Bf16 };
-
-// The best that this CPU and its operating system have: what kBest stands for.
-CpuInstructionSet BestCpuInstructionSet();
 
 struct CpuKernelOptions {
   int32_t threads = 0;  // 0: as many as the cores this process may use.
   CpuInstructionSet instruction_set = CpuInstructionSet::kBest;
 };
 
-// FailedPrecondition when this CPU lacks the instruction set asked for.
+// FailedPrecondition, naming what there is, when this CPU lacks the instruction set asked for.
 absl::StatusOr<std::unique_ptr<AttentionKernel>> MakeCpuAttentionKernel(
     const CpuKernelOptions& options);
 
