@@ -16,8 +16,6 @@ namespace rally {
 
 template <class V, class Element>
 class ForwardKeys {
-  using Reg = typename V::Reg;
-
  public:
   // What Load needs for blocks of `keys` keys, an even number.
   static int64_t Floats(int64_t keys, int64_t head_dim) { return 2 * keys * head_dim; }
@@ -41,7 +39,7 @@ class ForwardKeys {
     const TileMask& mask = tile.mask;
     const bool masked =
         end - 1 > mask.diagonal || begin <= tile.rows - 1 + mask.diagonal - mask.window;
-    values_finite_ = !masked || ValuesFinite(UnitsFor<V>(rows), tile.head_dim);
+    values_finite_ = !masked || AllFinite<V>(v_, UnitsFor<V>(rows), tile.head_dim);
   }
 
   const UnitRows& k() const { return k_; }  // [keys, units of H]
@@ -70,26 +68,6 @@ class ForwardKeys {
       }
     }
     return {out, columns};
-  }
-
-  bool ValuesFinite(int64_t rows, int columns) const {
-    Reg sum[2] = {V::Broadcast(0.0f), V::Broadcast(0.0f)};
-    for (int64_t row = 0; row < rows; ++row) {
-      const float* v = v_.data + row * v_.stride;
-      for (int column = 0; column < columns; column += 2 * V::kLanes) {
-        for (int half = 0; half < 2; ++half) {
-          for (int i = 0; i < V::kPack; ++i) {
-            const Reg x = UnpackTerm<V>(V::Load(v + column + half * V::kLanes), i);
-            sum[half] = V::Add(sum[half], V::Sub(x, x));  // 0, or NaN for ever.
-          }
-        }
-      }
-    }
-    float lanes[V::kLanes];
-    V::Store(lanes, V::Add(sum[0], sum[1]));
-    bool finite = true;
-    for (const float lane : lanes) finite = finite && lane == 0.0f;
-    return finite;
   }
 
   UnitRows k_ = {nullptr, 0};
