@@ -138,7 +138,8 @@ Usage: rally-worker --role=model|attention [--flag=value ...]
   --coordinator=HOST:PORT  Where the coordinator listens. When it is not there, the member tries
                            again and again. Default 127.0.0.1:7070.
   --id=NAME                Name of this member, unique in the cluster. Default HOST-PID.
-  --threads=N              Compute threads; 0 uses every core this process may run on. Default 0.
+  --threads=N              Compute threads; 0: one for each core this process may run on, or as
+                           many as its control group gives time for. Default 0.
   --cpus=LIST              Run on these cores only, such as 0 or 0-3,6. Default: as started.
   --instruction-set=SET    What core attention is computed with: best, portable, avx2, avx512 or
                            avx512_bf16. Unequal machines compute equal bits of it with one that all

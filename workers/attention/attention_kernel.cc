@@ -15,6 +15,7 @@
 #include <absl/strings/str_join.h>
 
 #include "common/check.h"
+#include "common/cores.h"
 #include "common/status_macros.h"
 #include "workers/attention/attention_check.h"
 #include "workers/attention/attention_tiles.h"
@@ -328,7 +329,7 @@ absl::StatusOr<std::unique_ptr<AttentionKernel>> MakeCpuAttentionKernel(
                        out->append(CpuInstructionSetName(has));
                      })));
   }
-  const int threads = options.threads > 0 ? options.threads : ThreadPool::AvailableCores();
+  const int threads = options.threads > 0 ? options.threads : UsableCores();
   return std::make_unique<CpuAttentionKernel>(TilesFor(set), threads);
 }
 

@@ -1,7 +1,5 @@
 #include "workers/model/trainer.h"
 
-#include <sched.h>
-
 #include <cmath>
 #include <utility>
 
@@ -13,6 +11,7 @@
 #include <xxhash.h>
 
 #include "common/check.h"
+#include "common/cores.h"
 #include "common/status_macros.h"
 #include "workers/model/adamw.h"
 #include "workers/model/checkpoint.h"
@@ -37,13 +36,6 @@ at::Tensor InitialValues(const JobSpec& spec) {
 
 at::ScalarType ComputeTypeOf(const JobSpec& spec) {
   return spec.training.compute_type == ComputeType::kBfloat16 ? at::kBFloat16 : at::kFloat;
-}
-
-// Cores this process may run on.
-int UsableCores() {
-  cpu_set_t cores;
-  CPU_ZERO(&cores);
-  return sched_getaffinity(0, sizeof(cores), &cores) == 0 ? CPU_COUNT(&cores) : 1;
 }
 
 class TrainerImpl final : public Trainer {
