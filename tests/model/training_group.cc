@@ -90,7 +90,8 @@ std::shared_ptr<Plan> TrainingGroup::NextPlan(const DataPosition& data, PlanKind
 
 absl::StatusOr<double> TrainingGroup::RunRound(std::shared_ptr<const Plan> plan) {
   const int32_t ranks = spec_.topology().ranks();
-  std::vector<absl::Status> status(ranks);
+  std::vector<absl::Status>& status = round_status_;
+  status.assign(ranks, absl::OkStatus());
   std::vector<double> loss(spec_.workers);
   std::vector<std::thread> threads;
   for (int32_t rank = 0; rank < ranks; ++rank) {
@@ -103,8 +104,9 @@ absl::StatusOr<double> TrainingGroup::RunRound(std::shared_ptr<const Plan> plan)
         status[rank] = result.status();
         if (result.ok()) loss[rank] = result->loss;
       }
-      // What one rank waits for may never come when another one has failed.
-      if (!status[rank].ok()) {
+      // What one rank waits for may never come when another one has failed; but a loss that is not
+      // finite must be found by all.
+      if (!status[rank].ok() && !absl::IsOutOfRange(status[rank])) {
         for (const auto& transport : transports_) transport->Abort(status[rank]);
         for (const auto& collective : collectives_) collective->Abort(status[rank]);
       }

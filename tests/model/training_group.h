@@ -50,6 +50,9 @@ class TrainingGroup {
   // workers must agree on each.
   absl::StatusOr<std::vector<double>> TrainUntil(int64_t step);
   absl::StatusOr<double> Validate();
+  // How the last round ended on a rank, servers included. A loss that is not finite is found by
+  // every worker itself, an error of another kind may be another rank's.
+  const absl::Status& round_status(int32_t rank) const { return round_status_[rank]; }
 
   Trainer& trainer(int32_t rank) { return *trainers_[rank]; }
 
@@ -66,6 +69,7 @@ class TrainingGroup {
   std::unique_ptr<Rendezvous> rendezvous_;
   std::vector<std::unique_ptr<Collective>> collectives_;
   std::vector<std::unique_ptr<Trainer>> trainers_;
+  std::vector<absl::Status> round_status_;
   int64_t rounds_ = 0;
 };
 
