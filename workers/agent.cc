@@ -136,8 +136,8 @@ absl::Status RunAgent(const WorkerOptions& options, ShutdownSignal* shutdown) {
   absl::StatusOr<std::string> host = AdvertisedHost(options);
   if (!host.ok()) return Annotate(host.status(), "--coordinator");
   absl::StatusOr<std::unique_ptr<AttentionKernel>> kernel =
-      MakeCpuAttentionKernel({.threads = options.threads});
-  if (!kernel.ok()) return kernel.status();
+      MakeCpuAttentionKernel({options.threads, options.instruction_set});
+  if (!kernel.ok()) return Annotate(kernel.status(), "--instruction-set");
   RALLY_LOG_INFO("attention kernel: {}; other members reach this one at {}", (*kernel)->name(),
                  *host);
   BufferPool pool;

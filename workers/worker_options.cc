@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <functional>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include <absl/status/status.h>
@@ -64,6 +65,13 @@ absl::Status SetThreads(const std::string& value, WorkerOptions* options) {
   return absl::OkStatus();
 }
 
+absl::Status SetInstructionSet(const std::string& value, WorkerOptions* options) {
+  const std::optional<CpuInstructionSet> set = FindCpuInstructionSet(value);
+  if (!set.has_value()) return Refuse(value, kCpuInstructionSetNames);
+  options->instruction_set = *set;
+  return absl::OkStatus();
+}
+
 absl::Status SetDuration(const std::string& value, absl::Duration least, absl::Duration* duration) {
   if (absl::ParseDuration(value, duration) && *duration >= least && *duration <= absl::Hours(24)) {
     return absl::OkStatus();
@@ -96,6 +104,7 @@ std::map<std::string, Setter> SettersOf(WorkerOptions* options) {
       {"coordinator", [=](Value value) { return SetCoordinator(value, options); }},
       {"id", [=](Value value) { return SetId(value, options); }},
       {"threads", [=](Value value) { return SetThreads(value, options); }},
+      {"instruction-set", [=](Value value) { return SetInstructionSet(value, options); }},
       {"log-level", [=](Value value) { return SetLogLevel(value, options); }},
       {"advertise-host", [=](Value value) { return SetText(value, &options->advertise_host); }},
       {"transports", [=](Value value) { return SetText(value, &options->transports); }},
@@ -129,8 +138,12 @@ Usage: rally-worker --role=model|attention [--flag=value ...]
   --coordinator=HOST:PORT  Where the coordinator listens. When it is not there, the member tries
                            again and again. Default 127.0.0.1:7070.
   --id=NAME                Name of this member, unique in the cluster. Default HOST-PID.
-  --threads=N              Compute threads; 0 uses every core this process may run on. Default 0.
+  --threads=N              Compute threads; 0: one for each core this process may run on, or as
+                           many as its control group gives time for. Default 0.
   --cpus=LIST              Run on these cores only, such as 0 or 0-3,6. Default: as started.
+  --instruction-set=SET    What core attention is computed with: best, portable, avx2, avx512 or
+                           avx512_bf16. Unequal machines compute equal bits of it with one that all
+                           of them have. Default best: the last of these that the CPU has.
   --advertise-host=HOST    Address at which the other members reach this one. Default: 127.0.0.1
                            with a coordinator on this machine's loopback, else the address of the
                            interface that reaches the coordinator.

@@ -12,6 +12,7 @@
 #include <absl/time/time.h>
 
 #include "rally/v1/cluster.pb.h"
+#include "workers/attention/cpu_instruction_set.h"
 
 namespace rally {
 
@@ -26,8 +27,9 @@ struct WorkerOptions {
   std::string advertise_host;                  // Empty: found by the way to the coordinator.
   int32_t threads = 0;                         // Compute threads; 0: all usable cores.
   std::vector<int> cpus;                       // Cores to run on; empty: as inherited.
-  std::string transports;                      // UCX_TLS; empty: by the job's placement.
-  std::string network_devices;                 // UCX_NET_DEVICES; empty: the same.
+  CpuInstructionSet instruction_set = CpuInstructionSet::kBest;  // Of the attention kernel.
+  std::string transports;       // UCX_TLS; empty: by the job's placement.
+  std::string network_devices;  // UCX_NET_DEVICES; empty: the same.
   absl::Duration phase_timeout = absl::Minutes(5);
   absl::Duration grace = absl::Seconds(30);
   std::string log_level = "info";

@@ -1,7 +1,6 @@
 #include "services/cli/local_cluster.h"
 
 #include <poll.h>
-#include <sched.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -18,6 +17,7 @@
 
 #include "common/atomic_file.h"
 #include "common/check.h"
+#include "common/cores.h"
 #include "common/status_macros.h"
 #include "services/cli/server_process.h"
 
@@ -172,13 +172,6 @@ absl::StatusOr<std::unique_ptr<LocalCluster>> LocalCluster::Start(
   auto cluster = std::make_unique<ProcessCluster>(options, std::move(on_death));
   RALLY_RETURN_IF_ERROR(cluster->Start(interruption));
   return cluster;
-}
-
-int UsableCores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
-  return std::max(1, CPU_COUNT(&set));
 }
 
 }  // namespace rally

@@ -51,9 +51,6 @@ class LocalCluster {
   virtual void Stop(absl::Duration bound) = 0;
 };
 
-// Cores this process may run on.
-int UsableCores();
-
 }  // namespace rally
 
 #endif  // RALLY_SERVICES_CLI_LOCAL_CLUSTER_H_

@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/atomic_file.h"
+#include "common/cores.h"
 #include "common/dataset.h"
 #include "common/status_macros.h"
 #include "proto/convert.h"

@@ -75,7 +75,8 @@ void ForwardRow(const AttentionShape& shape, const VarlenTask& task, const Rows&
   for (int64_t j = 0; j < task.kv_rows; ++j) {
     if (!rows.Allowed(row, j)) continue;
     scores[j] = rows.Score(row, j, head);
-    max = std::max(max, scores[j].value);
+    // NaN stays.
+    max = std::isnan(max) || scores[j].value <= max ? max : scores[j].value;
     score_error = std::max(score_error, scores[j].magnitude);
   }
   double& lse = result->lse.value[row * shape.heads + head];

@@ -14,13 +14,13 @@
 #include <absl/strings/str_format.h>
 #include <nlohmann/json.hpp>
 
+#include "common/cores.h"
 #include "common/status_macros.h"
 #include "scheduler/ca_task.h"
 #include "tests/bench/libtorch_attention.h"
 #include "tests/bench/median.h"
 #include "tests/bench/peak_flops.h"
 #include "tests/bench/peak_memory.h"
-#include "workers/attention/thread_pool.h"
 #include "workers/transport/buffer.h"
 
 namespace rally::bench {
@@ -279,7 +279,7 @@ class AttentionTable {
     RALLY_ASSIGN_OR_RETURN(const std::unique_ptr<AttentionKernel> kernel,
                            MakeCpuAttentionKernel({.threads = wanted_threads,
                                                    .instruction_set = options_.instruction_set}));
-    const int32_t threads = wanted_threads > 0 ? wanted_threads : ThreadPool::AvailableCores();
+    const int32_t threads = wanted_threads > 0 ? wanted_threads : UsableCores();
     for (const AttentionElement element : options_.elements) {
       for (const int32_t head_dim : options_.head_dims) {
         RALLY_RETURN_IF_ERROR(

@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <iostream>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -81,18 +82,11 @@ class Flags {
                   });
   }
   absl::Status Take(const std::string& name, CpuInstructionSet* value) {
-    return TakeAs(name, "best, portable, avx2, avx512 or avx512_bf16",
-                  [&](const std::string& text) {
-                    const std::map<std::string, CpuInstructionSet> sets = {
-                        {"best", CpuInstructionSet::kBest},
-                        {"portable", CpuInstructionSet::kPortable},
-                        {"avx2", CpuInstructionSet::kAvx2},
-                        {"avx512", CpuInstructionSet::kAvx512},
-                        {"avx512_bf16", CpuInstructionSet::kAvx512Bf16}};
-                    const auto found = sets.find(text);
-                    if (found != sets.end()) *value = found->second;
-                    return found != sets.end();
-                  });
+    return TakeAs(name, kCpuInstructionSetNames, [&](const std::string& text) {
+      const std::optional<CpuInstructionSet> found = FindCpuInstructionSet(text);
+      if (found.has_value()) *value = *found;
+      return found.has_value();
+    });
   }
 
   // InvalidArgument when a flag was not taken.

@@ -37,6 +37,13 @@ GROUPS = {
 }
 
 
+def cpu_has(*features):
+    """Whether this machine's CPU has all of these, by the names Linux gives them."""
+    with open("/proc/cpuinfo") as file:
+        flags = [line.split(":")[1].split() for line in file if line.startswith("flags")]
+    return bool(flags) and set(features) <= set(flags[0])
+
+
 def largest_difference(losses, reference):
     return max(abs(losses[step] - reference[step]) / abs(reference[step]) for step in reference)
 
@@ -68,6 +75,25 @@ class ParityTest(unittest.TestCase):
         for name, _, _, difference in rows:
             self.assertLessEqual(difference, TOLERANCE, name)
         self.assertEqual(set(codes.values()), {0}, codes)
+
+    @unittest.skipUnless(cpu_has("avx2", "fma"), "this CPU has no AVX2")
+    def test_losses_agree_whatever_a_member_computes_with(self):
+        names = ("worker-0", "worker-1", "attention-0")
+        losses = []
+        for sets in (("portable",) * 3, ("portable", "avx2", "avx2")):
+            with Cluster() as cluster:
+                for name, instruction_set in zip(names, sets):
+                    cluster.add_member("model" if "worker" in name else "attention", name,
+                                       f"--instruction-set={instruction_set}")
+                job = small_job(make_dataset(cluster.directory))
+                cluster.submit("job", merged(job, merged(MIXED, {"training": {"steps": 20}})))
+                losses.append(cluster.losses("job"))
+                logs = [cluster.members[name].log() for name in names]
+            for instruction_set, log in zip(sets, logs):
+                self.assertIn(f"attention kernel: {instruction_set};", log)
+        self.assertEqual(len(losses[0]), 20)
+        self.assertNotEqual(losses[0], losses[1], "the instruction set makes no difference")
+        self.assertLessEqual(largest_difference(losses[1], losses[0]), TOLERANCE)
 
 
 if __name__ == "__main__":

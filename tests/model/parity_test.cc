@@ -68,14 +68,18 @@ void ExpectEveryLayoutLike(const JobSpec& baseline, const Corpus& corpus) {
   }
 }
 
-TEST(Parity, AttentionServerAndReference) {
+TEST(Parity, EveryInstructionSetAndReference) {
   for (const int64_t window : {0, 20}) {
     JobSpec spec = WithLayout(ParityJob(), kLayouts[3]);
     spec.model.mask.window = window;
     spec.batch.max_document_tokens = 128;
     const Corpus corpus{{128, 100, 3, 25, 77, 51}};
-    ExpectSame(Losses(spec, corpus, ReferenceServices()), Losses(spec, corpus),
-               window == 0 ? "causal" : "sliding window");
+    const std::vector<double> expected = Losses(spec, corpus, ReferenceServices());
+    for (const CpuInstructionSet set : AvailableCpuInstructionSets()) {
+      ExpectSame(expected, Losses(spec, corpus, AttentionServers(set)),
+                 std::string(CpuInstructionSetName(set)) +
+                     (window == 0 ? ", causal" : ", sliding window"));
+    }
   }
 }
 

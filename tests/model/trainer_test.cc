@@ -1,10 +1,16 @@
 #include "workers/model/trainer.h"
 
+#include <atomic>
 #include <cmath>
+#include <limits>
+#include <memory>
+#include <string>
+#include <utility>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "common/status_macros.h"
 #include "tests/model/training_group.h"
 #include "workers/transport/in_process_transport.h"
 
@@ -124,8 +130,91 @@ TEST(Trainer, DivergenceIsAnErrorThatSaysWhatToDo) {
   TrainingGroup group(spec, kCorpus, ReferenceServices());
   const absl::Status status = group.TrainUntil(20).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kOutOfRange) << status;
-  EXPECT_THAT(std::string(status.message()),
-              AllOf(HasSubstr("diverged"), HasSubstr("optimizer.learning_rate")));
+  EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("diverged"), HasSubstr(" of step "),
+                                                   HasSubstr("optimizer.learning_rate")));
+}
+
+// One number of what the call computes that counts to zero; all ranks count together.
+struct Fault {
+  std::atomic<int> forward_calls = 0;  // Below zero from the first call on.
+  std::atomic<int> backward_calls = 0;
+  float out = 0.0f;
+  float d_q = 0.0f;
+};
+
+class FaultyKernel final : public AttentionKernel {
+ public:
+  FaultyKernel(std::unique_ptr<AttentionKernel> base, Fault* fault)
+      : base_(std::move(base)), fault_(fault) {}
+
+  absl::Status Forward(const AttentionShape& shape, absl::Span<const VarlenTask> tasks) override {
+    RALLY_RETURN_IF_ERROR(base_->Forward(shape, tasks));
+    const VarlenTask* const task = WithTarget(tasks);
+    if (task != nullptr && --fault_->forward_calls == 0) task->out[0] = fault_->out;
+    return absl::OkStatus();
+  }
+  absl::Status Backward(const AttentionShape& shape, absl::Span<const VarlenTask> tasks) override {
+    RALLY_RETURN_IF_ERROR(base_->Backward(shape, tasks));
+    const VarlenTask* const task = WithTarget(tasks);
+    if (task != nullptr && --fault_->backward_calls == 0) task->d_q[0] = fault_->d_q;
+    return absl::OkStatus();
+  }
+  std::string name() const override { return base_->name(); }
+
+ private:
+  // One whose first row has another to predict, and so a part in the loss.
+  static const VarlenTask* WithTarget(absl::Span<const VarlenTask> tasks) {
+    for (const VarlenTask& task : tasks) {
+      if (task.q_rows > 1) return &task;
+    }
+    return nullptr;
+  }
+
+  const std::unique_ptr<AttentionKernel> base_;
+  Fault* const fault_;
+};
+
+// The fault comes in step 3. Every worker says so by itself, and holds the weights of step 2.
+void ExpectDivergence(const Fault& step_3, const std::string& message) {
+  JobSpec spec = TinyJob();
+  spec.optimizer.gradient_clip = 0.0;
+  spec.workers = 2;
+  spec.attention = {1, true, 0.05};
+  Fault fault;
+  TrainingGroup group(spec, kCorpus, AttentionServers(CpuInstructionSet::kBest, [&](auto kernel) {
+                        return std::make_unique<FaultyKernel>(std::move(kernel), &fault);
+                      }));
+  ASSERT_TRUE(group.TrainUntil(2).ok());
+  const uint64_t committed = group.trainer(0).WeightsChecksum();
+  fault.out = step_3.out;
+  fault.d_q = step_3.d_q;
+  fault.forward_calls = step_3.forward_calls.load();
+  fault.backward_calls = step_3.backward_calls.load();
+  EXPECT_FALSE(group.TrainUntil(3).ok());
+  for (int32_t rank = 0; rank < spec.workers; ++rank) {
+    const absl::Status& status = group.round_status(rank);
+    EXPECT_EQ(status.code(), absl::StatusCode::kOutOfRange) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(message));
+    EXPECT_EQ(group.trainer(rank).Commit().code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_EQ(group.trainer(rank).position().step, 2);
+    EXPECT_EQ(group.trainer(rank).WeightsChecksum(), committed);
+  }
+  EXPECT_TRUE(group.round_status(spec.workers).ok()) << group.round_status(spec.workers);
+}
+
+TEST(Trainer, OneNanOfOneServerEndsTheJobOnEveryRankAndChangesNoWeight) {
+  Fault fault;
+  fault.forward_calls = 3;
+  fault.out = std::numeric_limits<float>::quiet_NaN();
+  ExpectDivergence(fault, "the loss of step 3 is nan");
+}
+
+// Finite, but its square is not, which the optimizer would keep.
+TEST(Trainer, AGradientWhoseSquareOverflowsIsNotApplied) {
+  Fault fault;
+  fault.backward_calls = 3;
+  fault.d_q = 1e25f;
+  ExpectDivergence(fault, "the gradient norm of step 3 is ");
 }
 
 }  // namespace

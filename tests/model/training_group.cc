@@ -7,7 +7,6 @@
 #include "common/check.h"
 #include "common/status_macros.h"
 #include "tests/model/reference_service.h"
-#include "workers/attention/attention_kernel.h"
 #include "workers/attention/attention_server.h"
 #include "workers/transport/in_process_transport.h"
 
@@ -21,18 +20,16 @@ ServiceMaker ReferenceServices() {
   };
 }
 
-ServiceMaker AttentionServers() {
+ServiceMaker AttentionServers(CpuInstructionSet set, const WrapKernel& wrap) {
   struct Owner {
     std::unique_ptr<AttentionKernel> kernel;
     std::unique_ptr<AttentionServer> server;
   };
-  return [](const ModelShape& shape, Transport* transport, BufferPool* pool) {
+  return [set, wrap](const ModelShape& shape, Transport* transport, BufferPool* pool) {
     auto owner = std::make_shared<Owner>();
-    CpuKernelOptions kernel_options;
-    kernel_options.threads = 1;
-    auto kernel = MakeCpuAttentionKernel(kernel_options);
+    auto kernel = MakeCpuAttentionKernel({.threads = 1, .instruction_set = set});
     RALLY_CHECK(kernel.ok(), kernel.status().ToString());
-    owner->kernel = *std::move(kernel);
+    owner->kernel = wrap ? wrap(*std::move(kernel)) : *std::move(kernel);
     owner->server =
         MakeAttentionServer({shape, 1, absl::Seconds(60)}, transport, owner->kernel.get(), pool);
     AttentionServer* server = owner->server.get();
@@ -93,7 +90,8 @@ std::shared_ptr<Plan> TrainingGroup::NextPlan(const DataPosition& data, PlanKind
 
 absl::StatusOr<double> TrainingGroup::RunRound(std::shared_ptr<const Plan> plan) {
   const int32_t ranks = spec_.topology().ranks();
-  std::vector<absl::Status> status(ranks);
+  std::vector<absl::Status>& status = round_status_;
+  status.assign(ranks, absl::OkStatus());
   std::vector<double> loss(spec_.workers);
   std::vector<std::thread> threads;
   for (int32_t rank = 0; rank < ranks; ++rank) {
@@ -106,8 +104,9 @@ absl::StatusOr<double> TrainingGroup::RunRound(std::shared_ptr<const Plan> plan)
         status[rank] = result.status();
         if (result.ok()) loss[rank] = result->loss;
       }
-      // What one rank waits for may never come when another one has failed.
-      if (!status[rank].ok()) {
+      // What one rank waits for may never come when another one has failed; but a loss that is not
+      // finite must be found by all.
+      if (!status[rank].ok() && !absl::IsOutOfRange(status[rank])) {
         for (const auto& transport : transports_) transport->Abort(status[rank]);
         for (const auto& collective : collectives_) collective->Abort(status[rank]);
       }

@@ -16,6 +16,7 @@
 #include "scheduler/job_spec.h"
 #include "scheduler/plan.h"
 #include "tests/model/plan_fixture.h"
+#include "workers/attention/attention_kernel.h"
 #include "workers/model/collective.h"
 #include "workers/model/trainer.h"
 #include "workers/transport/buffer.h"
@@ -32,9 +33,12 @@ struct RankService {
 using ServiceMaker =
     std::function<RankService(const ModelShape& shape, Transport* transport, BufferPool* pool)>;
 
-// The test's own service in double precision, and the product's.
+// The test's own service in double precision, and the product's, whose kernel may be wrapped.
 ServiceMaker ReferenceServices();
-ServiceMaker AttentionServers();
+using WrapKernel =
+    std::function<std::unique_ptr<AttentionKernel>(std::unique_ptr<AttentionKernel> kernel)>;
+ServiceMaker AttentionServers(CpuInstructionSet set = CpuInstructionSet::kBest,
+                              const WrapKernel& wrap = {});
 
 class TrainingGroup {
  public:
@@ -46,6 +50,9 @@ class TrainingGroup {
   // workers must agree on each.
   absl::StatusOr<std::vector<double>> TrainUntil(int64_t step);
   absl::StatusOr<double> Validate();
+  // How the last round ended on a rank, servers included. A loss that is not finite is found by
+  // every worker itself, an error of another kind may be another rank's.
+  const absl::Status& round_status(int32_t rank) const { return round_status_[rank]; }
 
   Trainer& trainer(int32_t rank) { return *trainers_[rank]; }
 
@@ -62,6 +69,7 @@ class TrainingGroup {
   std::unique_ptr<Rendezvous> rendezvous_;
   std::vector<std::unique_ptr<Collective>> collectives_;
   std::vector<std::unique_ptr<Trainer>> trainers_;
+  std::vector<absl::Status> round_status_;
   int64_t rounds_ = 0;
 };
 

@@ -38,6 +38,10 @@ absl::Status CheckShape(const AttentionShape& shape) {
     return absl::InvalidArgumentError(absl::StrCat("mask.window: ", shape.mask.window,
                                                    ", must be positive, or 0 for plain causal"));
   }
+  if (shape.element != AttentionElement::kFloat32 && shape.element != AttentionElement::kBfloat16) {
+    return absl::InvalidArgumentError(absl::StrCat("element: ", static_cast<int>(shape.element),
+                                                   ", must be 0 (float32) or 1 (bfloat16)"));
+  }
   return absl::OkStatus();
 }
 

@@ -12,8 +12,10 @@
 #include <utility>
 
 #include <absl/strings/str_cat.h>
+#include <absl/strings/str_join.h>
 
 #include "common/check.h"
+#include "common/cores.h"
 #include "common/status_macros.h"
 #include "workers/attention/attention_check.h"
 #include "workers/attention/attention_tiles.h"
@@ -66,7 +68,7 @@ struct ForwardUnit {
 
 // An instruction set's tiles, by element.
 struct TileSet {
-  const char* name;
+  CpuInstructionSet instruction_set;
   const AttentionTiles& float32;
   const AttentionTiles& bfloat16;
 };
@@ -96,7 +98,7 @@ class CpuAttentionKernel final : public AttentionKernel {
     return absl::OkStatus();
   }
 
-  std::string name() const override { return tiles_.name; }
+  std::string name() const override { return CpuInstructionSetName(tiles_.instruction_set); }
 
  private:
   const AttentionTiles& Tiles(const AttentionShape& shape) const {
@@ -299,42 +301,17 @@ class CpuAttentionKernel final : public AttentionKernel {
   BackwardSchedule schedule_;
 };
 
-bool CpuHas(CpuInstructionSet instruction_set) {
-  if (instruction_set == CpuInstructionSet::kPortable) return true;
-#if defined(__x86_64__)
-  __builtin_cpu_init();  // Asks the operating system too: it must save the wide registers.
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (instruction_set == CpuInstructionSet::kAvx2) return avx2;
-  const bool avx512 =
-      avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq");
-  if (instruction_set == CpuInstructionSet::kAvx512) return avx512;
-  return avx512 && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512bf16");
-#else
-  return false;
-#endif
-}
-
-TileSet TilesFor(CpuInstructionSet instruction_set) {
+TileSet TilesFor(CpuInstructionSet set) {
 #if defined(__x86_64__)
   using Set = CpuInstructionSet;
-  if (instruction_set == Set::kAvx512Bf16) {
-    return {"avx512_bf16", kAvx512Tiles[0], kAvx512Bf16Tiles};
-  }
-  if (instruction_set == Set::kAvx512) return {"avx512", kAvx512Tiles[0], kAvx512Tiles[1]};
-  if (instruction_set == Set::kAvx2) return {"avx2", kAvx2Tiles[0], kAvx2Tiles[1]};
+  if (set == Set::kAvx512Bf16) return {set, kAvx512Tiles[0], kAvx512Bf16Tiles};
+  if (set == Set::kAvx512) return {set, kAvx512Tiles[0], kAvx512Tiles[1]};
+  if (set == Set::kAvx2) return {set, kAvx2Tiles[0], kAvx2Tiles[1]};
 #endif
-  return {"portable", kPortableTiles[0], kPortableTiles[1]};
+  return {set, kPortableTiles[0], kPortableTiles[1]};
 }
 
 }  // namespace
-
-CpuInstructionSet BestCpuInstructionSet() {
-  using Set = CpuInstructionSet;
-  for (const Set set : {Set::kAvx512Bf16, Set::kAvx512, Set::kAvx2}) {
-    if (CpuHas(set)) return set;
-  }
-  return Set::kPortable;
-}
 
 absl::StatusOr<std::unique_ptr<AttentionKernel>> MakeCpuAttentionKernel(
     const CpuKernelOptions& options) {
@@ -342,16 +319,18 @@ absl::StatusOr<std::unique_ptr<AttentionKernel>> MakeCpuAttentionKernel(
     return absl::InvalidArgumentError(absl::StrCat(
         "threads: ", options.threads, ", must be positive, or 0 for one per available core"));
   }
-  const CpuInstructionSet set = options.instruction_set == CpuInstructionSet::kBest
-                                    ? BestCpuInstructionSet()
-                                    : options.instruction_set;
-  const TileSet tiles = TilesFor(set);
-  if (!CpuHas(set)) {
+  const std::vector<CpuInstructionSet> available = AvailableCpuInstructionSets();
+  CpuInstructionSet set = options.instruction_set;
+  if (set == CpuInstructionSet::kBest) set = available.back();
+  if (std::find(available.begin(), available.end(), set) == available.end()) {
     return absl::FailedPreconditionError(
-        absl::StrCat("this CPU does not have the instruction set ", tiles.name));
+        absl::StrCat(CpuInstructionSetName(set), " is not among what this CPU has: ",
+                     absl::StrJoin(available, ", ", [](std::string* out, CpuInstructionSet has) {
+                       out->append(CpuInstructionSetName(has));
+                     })));
   }
-  const int threads = options.threads > 0 ? options.threads : ThreadPool::AvailableCores();
-  return std::make_unique<CpuAttentionKernel>(tiles, threads);
+  const int threads = options.threads > 0 ? options.threads : UsableCores();
+  return std::make_unique<CpuAttentionKernel>(TilesFor(set), threads);
 }
 
 }  // namespace rally

@@ -5,8 +5,8 @@
 // kv_position + j, and only pairs the mask allows:
 //   s_ij = scale * q_i . k_j      lse_i = log sum_j exp(s_ij)      out_i = sum_j exp(s_ij - lse_i)
 //   v_j
-// A query row with no allowed key gives out = 0 and lse = -infinity. NaN and infinity in rows of k
-// and v reach the query rows that see them, and no others.
+// A query row with no allowed key gives out = 0 and lse = -infinity. What is not finite in a row of
+// q reaches that row and head alone; in a row of k or v, the query rows that see it and no others.
 //
 // With bfloat16 elements, p_ij and ds_ij are rounded to bfloat16 before the products that sum them
 // where the instruction set multiplies bfloat16 (avx512_bf16, which also takes subnormal numbers
@@ -20,6 +20,11 @@
 // d_k and d_v sum over the query heads of the group and are accumulated (+=) in task order, so
 // tasks of one batch may share key/value rows; the result is bit-identical however many threads
 // compute it. All other outputs are overwritten. A row whose lse is -infinity gives no gradient.
+//
+// A row with another lse, or a delta, that is not finite (as one has when its q or d_out is not, or
+// a k or v that it sees) makes its d_q and the d_k and d_v of all keys that it sees not finite, and
+// no others. An lse in float32 makes p_ij err by a factor of up to exp(|lse_i| 2^-22), a quarter at
+// a million, besides what s_ij does.
 //
 // Source of the algorithm: FlashAttention-2 (arXiv 2307.08691), variable-length form.
 //
@@ -38,6 +43,7 @@
 #include <absl/types/span.h>
 
 #include "scheduler/ca_task.h"
+#include "workers/attention/cpu_instruction_set.h"
 
 namespace rally {
 
@@ -95,23 +101,16 @@ class AttentionKernel {
   virtual absl::Status Backward(const AttentionShape& shape,
                                 absl::Span<const VarlenTask> tasks) = 0;
 
-  // Instruction set in use, for logs and benches: "portable", "avx2", "avx512" or
-  // "avx512_bf16".
+  // For logs and benches; of a CPU's kernel the name of its instruction set.
   virtual std::string name() const = 0;
 };
-
-// Each as good as those before it; kAvx512Bf16 differs from kAvx512 for bfloat16 elements alone.
-enum class CpuInstructionSet : uint8_t { kBest = 0, kPortable, kAvx2, kAvx512, kAvx512Bf16 };
-
-// The best that this CPU and its operating system have: what kBest stands for.
-CpuInstructionSet BestCpuInstructionSet();
 
 struct CpuKernelOptions {
   int32_t threads = 0;  // 0: as many as the cores this process may use.
   CpuInstructionSet instruction_set = CpuInstructionSet::kBest;
 };
 
-// FailedPrecondition when this CPU lacks the instruction set asked for.
+// FailedPrecondition, naming what there is, when this CPU lacks the instruction set asked for.
 absl::StatusOr<std::unique_ptr<AttentionKernel>> MakeCpuAttentionKernel(
     const CpuKernelOptions& options);
 

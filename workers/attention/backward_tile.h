@@ -141,6 +141,10 @@ struct ScoreGradientEpilogue : PairEpilogue<V, C, kMasked> {
           const int64_t query = row + r + i;
           p[i] = V::Load(this->p + query * kBackwardRows + c * V::kLanes);
           d_s[i] = V::Mul(p[i], V::Fma(acc[r + i][c], scale, minus_delta[i]));
+          // Also a masked pair's, whose 0 may have met a NaN.
+          if constexpr (kMasked) {
+            d_s[i] = V::Keep(0.0f, __FLT_MIN__, p[i], V::Broadcast(0.0f), d_s[i]);
+          }
           if constexpr (V::kPack > 1) {
             V::StoreRounded(this->d_s_rows + query * (kBackwardRows / V::kPack),
                             this->lane + c * V::kLanes, d_s[i]);
@@ -238,6 +242,11 @@ void BeginBackwardKeys(const BackwardKeys& keys) {
     }
   });
   CopyToPanels<V>(k, keys.keys, head_dim, work.k);
+  // Their scores carry it to the queries that see them; a masked query's 0 must meet none.
+  const int64_t key_units = UnitsFor<V>(keys.keys);
+  if (!AllFinite<V>({work.k, head_dim}, key_units, head_dim)) {
+    ClearUnfinite<V>(key_units * head_dim, work.k);
+  }
   for (int i = 0; i < keys.keys * head_dim; ++i) work.d_k[i] = work.d_v[i] = 0.0f;
 }
 
@@ -272,10 +281,16 @@ void BackwardPairs(const BackwardKeys& keys, const BackwardQueries& queries, con
 template <class V, class Element>
 void AddBackwardQueries(const BackwardKeys& keys, const BackwardQueries& queries) {
   const BackwardWorkspace<V> work(keys.workspace);
+  bool finite = true;
   for (int i = 0; i < queries.rows; ++i) {
     const float lse = queries.lse[i * queries.lse_stride];
-    work.minus_lse[i] = lse == -__builtin_inff() ? lse : -lse * kLog2E;
-    work.minus_delta[i] = -queries.delta[i * queries.lse_stride] * keys.scale;
+    const float delta = queries.delta[i * queries.lse_stride];
+    // What is not finite comes of the row's own q or d_out: P tells it to the keys that it sees.
+    const float known =
+        __builtin_isfinite(lse) && __builtin_isfinite(delta) ? lse : __builtin_nanf("");
+    work.minus_lse[i] = lse == -__builtin_inff() ? lse : -known * kLog2E;
+    work.minus_delta[i] = -delta * keys.scale;
+    finite = finite && __builtin_isfinite(work.minus_lse[i]);
   }
   const UnitRows q = AsUnits<V>(static_cast<const Element*>(queries.q), queries.q_stride,
                                 queries.rows, keys.head_dim, work.wide);
@@ -283,6 +298,11 @@ void AddBackwardQueries(const BackwardKeys& keys, const BackwardQueries& queries
                                     queries.rows, keys.head_dim, work.wide_2);
   CopyToPanels<V>(q, queries.rows, keys.head_dim, work.q);
   CopyToPanels<V>(d_out, queries.rows, keys.head_dim, work.d_out);
+  if (!finite) {
+    const int64_t units = UnitsFor<V>(queries.rows) * keys.head_dim;
+    ClearUnfinite<V>(units, work.q);
+    ClearUnfinite<V>(units, work.d_out);
+  }
   const TileMask& mask = queries.mask;
   // A key that has no partner in its unit is one to mask: 0 for K, but anything for dS.
   const bool masked = keys.keys - 1 > mask.diagonal ||

@@ -16,7 +16,6 @@ namespace rally {
 
 template <class V, class Element>
 class ForwardKeys {
-  using Reg = typename V::Reg;
   // What one way of a first-level cache holds: a page, on all processors we know.
   static constexpr int64_t kSetsBytes = 4096;
 
@@ -44,7 +43,7 @@ class ForwardKeys {
     const TileMask& mask = tile.mask;
     const bool masked =
         end - 1 > mask.diagonal || begin <= tile.rows - 1 + mask.diagonal - mask.window;
-    values_finite_ = !masked || ValuesFinite(UnitsFor<V>(rows), tile.head_dim);
+    values_finite_ = !masked || AllFinite<V>(v_, UnitsFor<V>(rows), tile.head_dim);
   }
 
   // Asks for keys [begin, end) of the tile to be brought into the second-level cache.
@@ -86,26 +85,6 @@ class ForwardKeys {
       }
     }
     return {out, columns};
-  }
-
-  bool ValuesFinite(int64_t rows, int columns) const {
-    Reg sum[2] = {V::Broadcast(0.0f), V::Broadcast(0.0f)};
-    for (int64_t row = 0; row < rows; ++row) {
-      const float* v = v_.data + row * v_.stride;
-      for (int column = 0; column < columns; column += 2 * V::kLanes) {
-        for (int half = 0; half < 2; ++half) {
-          for (int i = 0; i < V::kPack; ++i) {
-            const Reg x = UnpackTerm<V>(V::Load(v + column + half * V::kLanes), i);
-            sum[half] = V::Add(sum[half], V::Sub(x, x));  // 0, or NaN for ever.
-          }
-        }
-      }
-    }
-    float lanes[V::kLanes];
-    V::Store(lanes, V::Add(sum[0], sum[1]));
-    bool finite = true;
-    for (const float lane : lanes) finite = finite && lane == 0.0f;
-    return finite;
   }
 
   UnitRows k_ = {nullptr, 0};

@@ -3,6 +3,9 @@
 // Run calls a function once on each of some threads, the caller's among them, and returns when all
 // have returned. A pool of one thread starts none: everything happens on the caller's.
 //
+// A pool of exactly as many threads as cores keeps each of its own on one core; the caller's goes
+// where it will. It does not where a limit of CPU time makes usable cores fewer than there are.
+//
 // One Run at a time. The threads sleep between runs.
 #ifndef RALLY_WORKERS_ATTENTION_THREAD_POOL_H_
 #define RALLY_WORKERS_ATTENTION_THREAD_POOL_H_
@@ -29,9 +32,6 @@ class ThreadPool {
 
   // Calls body(0) here and body(1) .. body(threads - 1) on others; `threads` is cut to the pool's.
   void Run(int64_t threads, absl::FunctionRef<void(int thread)> body);
-
-  // Cores this process may run on.
-  static int AvailableCores();
 
  private:
   void Work(int thread);

@@ -112,6 +112,45 @@ template <class V>
   }
 }
 
+// Whether no term of x [rows, columns of units] is NaN or infinite. `columns` is a multiple of two
+// vectors.
+template <class V>
+inline bool AllFinite(const UnitRows& x, int64_t rows, int columns) {
+  using Reg = typename V::Reg;
+  Reg sum[2] = {V::Broadcast(0.0f), V::Broadcast(0.0f)};
+  for (int64_t row = 0; row < rows; ++row) {
+    const float* units = x.data + row * x.stride;
+    for (int column = 0; column < columns; column += 2 * V::kLanes) {
+      for (int half = 0; half < 2; ++half) {
+        for (int i = 0; i < V::kPack; ++i) {
+          const Reg term = UnpackTerm<V>(V::Load(units + column + half * V::kLanes), i);
+          sum[half] = V::Add(sum[half], V::Sub(term, term));  // 0, or NaN for ever.
+        }
+      }
+    }
+  }
+  float lanes[V::kLanes];
+  V::Store(lanes, V::Add(sum[0], sum[1]));
+  bool finite = true;
+  for (const float lane : lanes) finite = finite && lane == 0.0f;
+  return finite;
+}
+
+// Zeros in place of terms that are NaN or infinite.
+template <class V>
+inline void ClearUnfinite(int64_t units, float* x) {
+  for (int64_t at = 0; at < units; ++at) {
+    uint32_t bits;
+    __builtin_memcpy(&bits, x + at, sizeof(bits));
+    for (int i = 0; i < V::kPack; ++i) {
+      const float term = TermAt<V>(x + at, i);
+      if (term - term == 0.0f) continue;
+      bits &= V::kPack == 1 ? 0 : i == 0 ? 0xFFFF0000u : 0x0000FFFFu;
+    }
+    __builtin_memcpy(x + at, &bits, sizeof(bits));
+  }
+}
+
 // Copies x [rows, columns of units] to out [columns, lanes] at `pitch`, rows in the lanes; lanes
 // past `rows` get zeros. `columns` is a multiple of the lanes.
 template <class V>

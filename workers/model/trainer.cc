@@ -1,8 +1,7 @@
 #include "workers/model/trainer.h"
 
-#include <sched.h>
-
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include <ATen/ATen.h>
@@ -13,6 +12,7 @@
 #include <xxhash.h>
 
 #include "common/check.h"
+#include "common/cores.h"
 #include "common/status_macros.h"
 #include "workers/model/adamw.h"
 #include "workers/model/checkpoint.h"
@@ -37,13 +37,6 @@ at::Tensor InitialValues(const JobSpec& spec) {
 
 at::ScalarType ComputeTypeOf(const JobSpec& spec) {
   return spec.training.compute_type == ComputeType::kBfloat16 ? at::kBFloat16 : at::kFloat;
-}
-
-// Cores this process may run on.
-int UsableCores() {
-  cpu_set_t cores;
-  CPU_ZERO(&cores);
-  return sched_getaffinity(0, sizeof(cores), &cores) == 0 ? CPU_COUNT(&cores) : 1;
 }
 
 class TrainerImpl final : public Trainer {
@@ -75,7 +68,7 @@ class TrainerImpl final : public Trainer {
   double RunMicroBatch(const MicroBatchRows& rows, bool train, int64_t targets);
   absl::StatusOr<double> RunMicroBatches(const Plan& plan);
   absl::StatusOr<double> ReduceLoss(const Plan& plan, double loss_sum);
-  absl::Status ReduceGradients(RoundResult* result);
+  absl::Status ReduceGradients(int64_t step, RoundResult* result);
 
   const TrainerOptions options_;
   const int threads_;
@@ -106,7 +99,7 @@ absl::StatusOr<RoundResult> TrainerImpl::RunRound(std::shared_ptr<const Plan> pl
     RALLY_ASSIGN_OR_RETURN(const double loss_sum, RunMicroBatches(*plan));
     RALLY_RETURN_IF_ERROR(attention_.EndRound());
     RALLY_ASSIGN_OR_RETURN(result.loss, ReduceLoss(*plan, loss_sum));
-    if (train) RALLY_RETURN_IF_ERROR(ReduceGradients(&result));
+    if (train) RALLY_RETURN_IF_ERROR(ReduceGradients(plan->step, &result));
   } catch (const StatusError& error) {
     return error.status();
   } catch (const std::exception& error) {
@@ -169,15 +162,20 @@ absl::StatusOr<double> TrainerImpl::ReduceLoss(const Plan& plan, double loss_sum
                                             " is ", loss, "; lower optimizer.learning_rate"));
 }
 
-absl::Status TrainerImpl::ReduceGradients(RoundResult* result) {
+absl::Status TrainerImpl::ReduceGradients(int64_t step, RoundResult* result) {
   const absl::Time start = absl::Now();
   const absl::Span<float> gradients = Floats(weights_.gradients());
   RALLY_RETURN_IF_ERROR(collective_->AllReduceSum(gradients));
   reducing_ += absl::Now() - start;
   result->gradient_norm = EuclideanNorm(gradients);
-  if (std::isfinite(result->gradient_norm)) return absl::OkStatus();
-  return absl::OutOfRangeError(absl::StrCat("training diverged: the gradient norm is ",
-                                            result->gradient_norm,
+  // The optimizer's moments are float32: a square that overflows would stay there for ever.
+  const double largest = std::sqrt(std::numeric_limits<float>::max());
+  const double applied =
+      result->gradient_norm *
+      ClippingScale(result->gradient_norm, options_.spec.optimizer.gradient_clip);
+  if (applied < largest) return absl::OkStatus();  // Not so for NaN.
+  return absl::OutOfRangeError(absl::StrCat("training diverged: the gradient norm of step ", step,
+                                            " is ", result->gradient_norm,
                                             "; lower optimizer.learning_rate"));
 }
 
