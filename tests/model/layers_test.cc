@@ -1,6 +1,9 @@
 #include "workers/model/layers.h"
 
+#include <vector>
+
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include "workers/model/head_loss.h"
@@ -45,6 +48,46 @@ TEST(RmsNorm, IsTheFormulaInEveryType) {
   const at::Tensor rounded = RmsNorm(x_TD.to(at::kFloat), {w, w}, 1e-5, at::kBFloat16);
   EXPECT_EQ(rounded.scalar_type(), at::kBFloat16);
   EXPECT_LT(LargestDifference(rounded, expected), expected.abs().max().item<double>() * 0x1p-8);
+}
+
+TEST(SwiGlu, HasTheGradientOfItsFormula) {
+  const at::Tensor gate_TF = at::randn({70, 48}, at::kDouble).requires_grad_(true);
+  const at::Tensor up_TF = at::randn({70, 48}, at::kDouble).requires_grad_(true);
+  const at::Tensor dy_TF = at::randn({70, 48}, at::kDouble);
+  SwiGlu(gate_TF, up_TF).backward(dy_TF);
+  const at::Tensor gate = gate_TF.detach().requires_grad_(true);
+  const at::Tensor up = up_TF.detach().requires_grad_(true);
+  (at::silu(gate) * up).backward(dy_TF);
+  EXPECT_LT(LargestDifference(SwiGlu(gate, up), at::silu(gate) * up), 1e-13);
+  EXPECT_LT(LargestDifference(gate_TF.grad(), gate.grad()), 1e-13);
+  EXPECT_LT(LargestDifference(up_TF.grad(), up.grad()), 1e-13);
+}
+
+// Of made-up inputs: outputs and gradients of everything that runs over threads row by row.
+std::vector<at::Tensor> RowResults(int threads, at::ScalarType type) {
+  at::set_num_threads(threads);
+  at::manual_seed(1);
+  const at::Tensor x_TD = at::randn({1000, 96}).requires_grad_(true);
+  const at::Tensor w_D = at::randn({96}).requires_grad_(true);
+  const at::Tensor h_TD = RmsNorm(x_TD, {w_D, w_D.detach()}, 1e-5, type);
+  const at::Tensor f_TD = SwiGlu(h_TD, h_TD.flip(0));
+  const at::Tensor position_T = at::arange(1000, at::kLong);
+  const RopeTable table = MakeRopeTable(position_T, 32, 10000.0, at::kFloat);
+  const at::Tensor y_TNH = Rope(f_TD.to(at::kFloat).view({1000, 3, 32}), table);
+  y_TNH.backward(at::randn({1000, 3, 32}));
+  return {h_TD, f_TD, y_TNH, x_TD.grad(), w_D.grad()};
+}
+
+TEST(Rows, HaveTheSameBitsForAnyNumberOfThreads) {
+  const int threads = at::get_num_threads();
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    const std::vector<at::Tensor> one = RowResults(1, type);
+    for (const int more : {2, 3, 7}) {
+      const std::vector<at::Tensor> several = RowResults(more, type);
+      for (size_t i = 0; i < one.size(); ++i) EXPECT_TRUE(at::equal(several[i], one[i])) << i;
+    }
+  }
+  at::set_num_threads(threads);
 }
 
 TEST(MatMul, EveryTransposeAndType) {
@@ -100,6 +143,30 @@ TEST(HeadLoss, BlocksOfRowsAddUpToCrossEntropy) {
   EXPECT_NEAR(loss.item<double>(), expected.item<double>(), 1e-9 * expected.item<double>());
   EXPECT_LT(LargestDifference(x_leaf.grad(), x_plain.grad()), 1e-11);
   EXPECT_EQ(x_leaf.grad()[7].abs().sum().item<double>(), 0.0);
+}
+
+TEST(HeadLoss, OfBfloat16IsThatOfItsInputs) {
+  const at::Tensor x_TD = at::randn({40, 32}).to(at::kBFloat16);
+  const at::Tensor w_VD = at::randn({300, 32}).to(at::kBFloat16);
+  at::Tensor target_T = at::arange(40, at::kLong) * 7;
+  target_T[7] = -1;
+  const at::Tensor x_leaf = x_TD.clone().requires_grad_(true);
+  const at::Tensor w_leaf = w_VD.to(at::kFloat).requires_grad_(true);
+  const at::Tensor loss = HeadLoss(x_leaf, {w_leaf, w_VD}, target_T);
+  loss.backward();
+  const at::Tensor x_plain = x_TD.to(at::kDouble).requires_grad_(true);
+  const at::Tensor w_plain = w_VD.to(at::kDouble).requires_grad_(true);
+  const at::Tensor log_p = at::log_softmax(at::mm(x_plain, w_plain.t()), -1);
+  const at::Tensor expected = at::nll_loss_nd(log_p, target_T, {}, at::Reduction::Sum, -1);
+  expected.backward();
+  // Products are exact and sums float32; d_logits are rounded to 8 bits, and so is x's gradient.
+  EXPECT_NEAR(loss.item<double>(), expected.item<double>(), 1e-5 * expected.item<double>());
+  EXPECT_LT(LargestDifference(w_leaf.grad(), w_plain.grad()),
+            0x1p-8 * x_plain.detach().abs().sum(0).max().item<double>());
+  EXPECT_LT(LargestDifference(x_leaf.grad(), x_plain.grad()),
+            0x1p-8 * 3.0 * w_plain.detach().abs().max().item<double>());
+  at::NoGradGuard no_gradient;
+  EXPECT_EQ(HeadLoss(x_leaf, {w_leaf, w_VD}, target_T).item<double>(), loss.item<double>());
 }
 
 }  // namespace

@@ -1,11 +1,15 @@
 #include "workers/model/head_loss.h"
 
 #include <algorithm>
+#include <cstring>
+#include <numeric>
+#include <vector>
 
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "workers/model/tensor_matmul.h"
+#include "workers/model/tensor_rows.h"
 
 namespace rally {
 namespace {
@@ -15,25 +19,26 @@ using torch::autograd::variable_list;
 
 constexpr int64_t kBlockLogits = int64_t{1} << 24;  // Elements of one block of logits.
 
-// Sums -log p of the targets, and turns log-probabilities into the gradient of that sum.
-template <typename T>
-double LossOfBlock(const at::Tensor& log_p_BV, const int64_t* target, bool with_gradient) {
-  const int64_t V = log_p_BV.size(1);
-  T* log_p = log_p_BV.data_ptr<T>();
-  double loss = 0.0;
-  for (int64_t row = 0; row < log_p_BV.size(0); ++row) {
-    if (target[row] >= 0) loss -= static_cast<double>(log_p[row * V + target[row]]);
-  }
-  if (!with_gradient) return loss;
-  at::Tensor(log_p_BV).exp_();
-  for (int64_t row = 0; row < log_p_BV.size(0); ++row) {
-    if (target[row] >= 0) {
-      log_p[row * V + target[row]] -= T{1};
-    } else {
-      std::fill_n(log_p + row * V, V, T{0});
+// Sum of the rows' losses. Their gradient goes to `gradient_BV` unless that is undefined; it may be
+// the logits, which are overwritten.
+double LossOfBlock(const at::Tensor& logits_BV, const int64_t* target,
+                   const at::Tensor& gradient_BV) {
+  const bool with_gradient = gradient_BV.defined();
+  const RowOperations& operations =
+      RowOperationsFor((with_gradient ? gradient_BV : logits_BV).scalar_type());
+  std::vector<double> losses(static_cast<size_t>(logits_BV.size(0)), 0.0);
+  ForRows(logits_BV, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      void* gradient = with_gradient ? RowAt(gradient_BV, row) : nullptr;
+      if (target[row] >= 0) {
+        losses[static_cast<size_t>(row)] = operations.cross_entropy(
+            logits_BV.size(1), RowAt(logits_BV, row), target[row], gradient);
+      } else if (with_gradient) {
+        std::memset(gradient, 0, gradient_BV.size(1) * gradient_BV.element_size());
+      }
     }
-  }
-  return loss;
+  });
+  return std::accumulate(losses.begin(), losses.end(), 0.0);
 }
 
 class HeadLossFunction : public torch::autograd::Function<HeadLossFunction> {
@@ -50,12 +55,14 @@ class HeadLossFunction : public torch::autograd::Function<HeadLossFunction> {
     for (int64_t begin = 0; begin < T; begin += block) {
       const int64_t rows = std::min(block, T - begin);
       const at::Tensor x_BD = x_TD.narrow(0, begin, rows);
-      const at::Tensor p_BV = at::log_softmax(Product({x_BD}, {w_VD, true}, type), -1);
-      const int64_t* target = target_T.data_ptr<int64_t>() + begin;
-      loss += type == at::kDouble ? LossOfBlock<double>(p_BV, target, with_gradient)
-                                  : LossOfBlock<float>(p_BV, target, with_gradient);
+      const at::Tensor logits_BV = Product({x_BD}, {w_VD, true}, type);
+      at::Tensor d_logits_BV;
+      if (with_gradient) {
+        d_logits_BV =
+            w_VD.scalar_type() == type ? logits_BV : at::empty(logits_BV.sizes(), w_VD.options());
+      }
+      loss += LossOfBlock(logits_BV, target_T.data_ptr<int64_t>() + begin, d_logits_BV);
       if (!with_gradient) continue;
-      const at::Tensor d_logits_BV = p_BV.to(w_VD.scalar_type());
       AddProduct({d_logits_BV}, {w_VD}, dx_TD.narrow(0, begin, rows));
       AddProduct({d_logits_BV, true}, {x_BD}, dw_VD);
     }

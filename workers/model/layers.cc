@@ -1,13 +1,12 @@
 #include "workers/model/layers.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "workers/model/tensor_matmul.h"
+#include "workers/model/tensor_rows.h"
 
 namespace rally {
 namespace {
@@ -38,65 +37,19 @@ class LinearFunction : public torch::autograd::Function<LinearFunction> {
   }
 };
 
-// y = x * scale * w per row; keeps the rows' scales. One pass over memory: a row stays in cache.
-template <typename T>
-void NormRows(const at::Tensor& x_TD, const at::Tensor& w_D, double epsilon,
-              const at::Tensor& scale_T, const at::Tensor& y_TD) {
-  const int64_t D = x_TD.size(1);
-  const T* w = w_D.data_ptr<T>();
-  at::parallel_for(0, x_TD.size(0), kNormRows, [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) {
-      const T* x = x_TD.data_ptr<T>() + row * D;
-      T* y = y_TD.data_ptr<T>() + row * D;
-      T sum = 0;
-#pragma omp simd reduction(+ : sum)
-      for (int64_t d = 0; d < D; ++d) sum += x[d] * x[d];
-      const T scale = T{1} / std::sqrt(sum / static_cast<T>(D) + static_cast<T>(epsilon));
-      scale_T.data_ptr<T>()[row] = scale;
-#pragma omp simd
-      for (int64_t d = 0; d < D; ++d) y[d] = x[d] * scale * w[d];
-    }
-  });
-}
-
-// dx of every row, and dw by blocks of rows, so that its sum has one order for any thread count.
-template <typename T>
-void NormRowsBackward(const at::Tensor& x_TD, const at::Tensor& w_D, const at::Tensor& scale_T,
-                      const at::Tensor& dy_TD, const at::Tensor& dx_TD, const at::Tensor& dw_BD) {
-  const int64_t D = x_TD.size(1);
-  const T* w = w_D.data_ptr<T>();
-  at::parallel_for(0, dw_BD.size(0), 1, [&](int64_t block_begin, int64_t block_end) {
-    const int64_t end = std::min(block_end * kNormRows, x_TD.size(0));
-    for (int64_t row = block_begin * kNormRows; row < end; ++row) {
-      const T* x = x_TD.data_ptr<T>() + row * D;
-      const T* dy = dy_TD.data_ptr<T>() + row * D;
-      T* dx = dx_TD.data_ptr<T>() + row * D;
-      T* dw = dw_BD.data_ptr<T>() + row / kNormRows * D;
-      const T scale = scale_T.data_ptr<T>()[row];
-      T along = 0;
-#pragma omp simd reduction(+ : along)
-      for (int64_t d = 0; d < D; ++d) along += dy[d] * w[d] * x[d];
-      along *= scale * scale / static_cast<T>(D);
-#pragma omp simd
-      for (int64_t d = 0; d < D; ++d) {
-        dx[d] = scale * (dy[d] * w[d] - along * x[d]);
-        dw[d] += dy[d] * x[d] * scale;
-      }
-    }
-  });
-}
-
 class RmsNormFunction : public torch::autograd::Function<RmsNormFunction> {
  public:
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& w_D,
                             double epsilon, at::ScalarType out) {
     const at::Tensor x_TD = x.contiguous();
     const at::Tensor scale_T = at::empty({x_TD.size(0)}, x_TD.options());
-    const at::Tensor y_TD = at::empty_like(x_TD);
-    x_TD.scalar_type() == at::kDouble ? NormRows<double>(x_TD, w_D, epsilon, scale_T, y_TD)
-                                      : NormRows<float>(x_TD, w_D, epsilon, scale_T, y_TD);
+    const at::Tensor y_TD = at::empty(x_TD.sizes(), x_TD.options().dtype(out));
+    ForRows(x_TD, [&](int64_t begin, int64_t end) {
+      RowOperationsFor(out).norm(end - begin, x_TD.size(1), RowAt(x_TD, begin), w_D.data_ptr(),
+                                 epsilon, RowAt(scale_T, begin), RowAt(y_TD, begin));
+    });
     ctx->save_for_backward({x_TD, w_D, scale_T});
-    return y_TD.to(out);
+    return y_TD;
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
@@ -104,33 +57,35 @@ class RmsNormFunction : public torch::autograd::Function<RmsNormFunction> {
     const at::Tensor& x_TD = saved[0];
     const at::Tensor& w_D = saved[1];
     const at::Tensor& scale_T = saved[2];
-    const at::Tensor dy_TD = gradients[0].to(x_TD.scalar_type()).contiguous();
+    const at::Tensor dy_TD = gradients[0].contiguous();
     const at::Tensor dx_TD = at::empty_like(x_TD);
+    // By blocks of rows, so that the sum of dw has one order for any thread count.
     const int64_t blocks = (x_TD.size(0) + kNormRows - 1) / kNormRows;
     const at::Tensor dw_BD = at::zeros({blocks, x_TD.size(1)}, x_TD.options());
-    x_TD.scalar_type() == at::kDouble
-        ? NormRowsBackward<double>(x_TD, w_D, scale_T, dy_TD, dx_TD, dw_BD)
-        : NormRowsBackward<float>(x_TD, w_D, scale_T, dy_TD, dx_TD, dw_BD);
+    at::parallel_for(0, blocks, 1, [&](int64_t block_begin, int64_t block_end) {
+      for (int64_t block = block_begin; block < block_end; ++block) {
+        const int64_t begin = block * kNormRows;
+        const int64_t rows = std::min(kNormRows, x_TD.size(0) - begin);
+        RowOperationsFor(dy_TD.scalar_type())
+            .norm_backward(rows, x_TD.size(1), RowAt(x_TD, begin), w_D.data_ptr(),
+                           RowAt(scale_T, begin), RowAt(dy_TD, begin), RowAt(dx_TD, begin),
+                           RowAt(dw_BD, block));
+      }
+    });
     return {dx_TD, dw_BD.sum(0), at::Tensor(), at::Tensor()};
   }
 };
 
-// Turns the pairs of every head by the table's angles times `direction`.
-at::Tensor Turn(const at::Tensor& x_TNH, const at::Tensor& cosine_TP, const at::Tensor& sine_TP,
+// Turns the pairs of every head by the table's angles, or back.
+at::Tensor Turn(const at::Tensor& x, const at::Tensor& cosine_TP, const at::Tensor& sine_TP,
                 bool backwards) {
-  const int64_t P = cosine_TP.size(1);
-  const at::Tensor cosine = cosine_TP.unsqueeze(1);
-  const at::Tensor sine = sine_TP.unsqueeze(1);
-  const at::Tensor first = x_TNH.narrow(2, 0, P);
-  const at::Tensor second = x_TNH.narrow(2, P, P);
-  const at::Tensor y_TNH = at::empty_like(x_TNH, at::MemoryFormat::Contiguous);
-  at::Tensor y_first = y_TNH.narrow(2, 0, P);
-  at::Tensor y_second = y_TNH.narrow(2, P, P);
-  const double sign = backwards ? -1.0 : 1.0;
-  at::mul_out(y_first, first, cosine);
-  y_first.addcmul_(second, sine, -sign);
-  at::mul_out(y_second, second, cosine);
-  y_second.addcmul_(first, sine, sign);
+  const at::Tensor x_TNH = x.contiguous();
+  const at::Tensor y_TNH = at::empty_like(x_TNH);
+  ForRows(x_TNH, [&](int64_t begin, int64_t end) {
+    RowOperationsFor(x_TNH.scalar_type())
+        .turn(end - begin, x_TNH.size(1), cosine_TP.size(1), RowAt(cosine_TP, begin),
+              RowAt(sine_TP, begin), backwards, RowAt(x_TNH, begin), RowAt(y_TNH, begin));
+  });
   return y_TNH;
 }
 
@@ -145,6 +100,38 @@ class RopeFunction : public torch::autograd::Function<RopeFunction> {
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
     const variable_list saved = ctx->get_saved_variables();
     return {Turn(gradients[0], saved[0], saved[1], true), at::Tensor(), at::Tensor()};
+  }
+};
+
+class SwiGluFunction : public torch::autograd::Function<SwiGluFunction> {
+ public:
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& gate, const at::Tensor& up) {
+    const at::Tensor gate_TF = gate.contiguous();
+    const at::Tensor up_TF = up.contiguous();
+    const at::Tensor y_TF = at::empty_like(gate_TF);
+    ForRows(gate_TF, [&](int64_t begin, int64_t end) {
+      RowOperationsFor(gate_TF.scalar_type())
+          .swiglu((end - begin) * gate_TF.size(1), RowAt(gate_TF, begin), RowAt(up_TF, begin),
+                  RowAt(y_TF, begin));
+    });
+    ctx->save_for_backward({gate_TF, up_TF});
+    return y_TF;
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
+    const variable_list saved = ctx->get_saved_variables();
+    const at::Tensor& gate_TF = saved[0];
+    const at::Tensor& up_TF = saved[1];
+    const at::Tensor dy_TF = gradients[0].contiguous();
+    const at::Tensor d_gate_TF = at::empty_like(gate_TF);
+    const at::Tensor d_up_TF = at::empty_like(up_TF);
+    ForRows(gate_TF, [&](int64_t begin, int64_t end) {
+      RowOperationsFor(gate_TF.scalar_type())
+          .swiglu_backward((end - begin) * gate_TF.size(1), RowAt(gate_TF, begin),
+                           RowAt(up_TF, begin), RowAt(dy_TF, begin), RowAt(d_gate_TF, begin),
+                           RowAt(d_up_TF, begin));
+    });
+    return {d_gate_TF, d_up_TF};
   }
 };
 
@@ -173,7 +160,7 @@ at::Tensor Rope(const at::Tensor& x_TNH, const RopeTable& table) {
 }
 
 at::Tensor SwiGlu(const at::Tensor& gate_TF, const at::Tensor& up_TF) {
-  return at::silu(gate_TF) * up_TF;
+  return SwiGluFunction::apply(gate_TF, up_TF);
 }
 
 at::Tensor Embed(const at::Tensor& token_T, const Weight& embedding_VD) {

@@ -15,7 +15,8 @@ namespace rally {
 // x_TI w_OI^T. `x` has the weight's compute type, the result has type `out`.
 at::Tensor Linear(const at::Tensor& x_TI, const Weight& weight_OI, at::ScalarType out);
 
-// x / sqrt(mean(x^2) + epsilon) * weight, per row, in x's type; then converted to `out`.
+// x / sqrt(mean(x^2) + epsilon) * weight, per row, in x's type; rounded to `out`, which is x's type
+// or bfloat16 where that is float32.
 at::Tensor RmsNorm(const at::Tensor& x_TD, const Weight& weight_D, double epsilon,
                    at::ScalarType out);
 
@@ -31,7 +32,7 @@ RopeTable MakeRopeTable(const at::Tensor& position_T, int64_t head_dim, double t
 // Turns x [T, heads, H].
 at::Tensor Rope(const at::Tensor& x_TNH, const RopeTable& table);
 
-// silu(gate) * up.
+// silu(gate) * up; of bfloat16 too, computed in float32 and rounded once.
 at::Tensor SwiGlu(const at::Tensor& gate_TF, const at::Tensor& up_TF);
 
 // Rows of the embedding, in the masters' type.
