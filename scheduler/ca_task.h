@@ -20,6 +20,14 @@ struct AttentionMask {
   friend bool operator==(const AttentionMask&, const AttentionMask&) = default;
 };
 
+// What a task's rows of q, k, v and d_out are made of; whatever else a task has is float32. A
+// bfloat16 is the upper half of a float32, in the processor's byte order.
+enum class AttentionElement : uint8_t { kFloat32 = 0, kBfloat16 };
+
+constexpr int64_t ElementBytes(AttentionElement element) {
+  return element == AttentionElement::kBfloat16 ? 2 : 4;
+}
+
 struct CaTask {
   int32_t document = 0;  // Index into Plan::documents.
   int64_t q_begin = 0;   // Query rows [q_begin, q_end), positions in the document.

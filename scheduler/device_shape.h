@@ -29,7 +29,7 @@ class DeviceShape {
   double CollectiveSeconds(int count, int64_t tokens) const;
   double TaskSeconds(Direction direction, const CaTask& task) const;
 
-  // Messages of a route (phase_routes.h), in bytes. LSE and delta are float32.
+  // Messages of a route (message_layout.h), in bytes. LSE and delta are float32.
   double RequestBytes(Direction direction, const Route& route) const;
   double ReplyBytes(Direction direction, const Route& route) const;
   // Activations of tokens between two stages.

@@ -14,6 +14,7 @@
 #include <absl/status/status.h>
 
 #include "scheduler/batch_sampler.h"
+#include "scheduler/ca_task.h"
 #include "scheduler/model_shape.h"
 #include "scheduler/planner.h"
 #include "scheduler/topology.h"
@@ -101,6 +102,11 @@ struct JobSpec {
   int32_t replicas() const { return workers / paced.stages; }
   PlannerKind planner() const {
     return topology().local() ? PlannerKind::kLocal : attention.planner;
+  }
+  // Core attention multiplies what the layers multiply.
+  AttentionElement attention_element() const {
+    return training.compute_type == ComputeType::kBfloat16 ? AttentionElement::kBfloat16
+                                                           : AttentionElement::kFloat32;
   }
 };
 

@@ -1,16 +1,10 @@
 // PhaseRoutes: which rows travel between which ranks in one phase, in which order.
 //
-// A pure function of the plan that homes and servers both evaluate, so messages need no header: a
-// route's request is its query rows then its key rows then its value rows, packed back to back, in
-// the order given here, and the receiver knows the exact size. A route from a rank to itself
-// exists like any other; the transport keeps it in memory.
+// A pure function of the plan that homes and servers both evaluate, so messages need no header:
+// rows are packed in the order given here, in the parts that message_layout.h gives, and the
+// receiver knows the exact size. A route from a rank to itself exists like any other; the transport
+// keeps it in memory.
 //
-// Messages of a route (float32, rows packed without padding; N, M, H as in model_shape.h):
-//   forward request   q[query_rows, N, H] k[kv_rows, M, H] v[kv_rows, M, H]
-//   forward reply     out[query_rows, N, H] lse[query_rows, N]
-//   backward request  q, k, v as above, d_out[query_rows, N, H] lse[query_rows, N]
-//                     delta[query_rows, N]   (delta = row sums of d_out * out; lse and out merged)
-//   backward reply    d_q[query_rows, N, H] d_k[kv_rows, M, H] d_v[kv_rows, M, H]
 // Query rows of a row that several tasks of one route share are sent once per task. A route may
 // carry keys alone; its forward reply is then empty, and empty messages are not sent.
 #ifndef RALLY_SCHEDULER_PHASE_ROUTES_H_

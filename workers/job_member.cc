@@ -76,6 +76,7 @@ absl::StatusOr<v1::Ready> JobMember::Connect(const v1::Connect& connect) {
   RALLY_RETURN_IF_ERROR(transport_->Connect(addresses));
   AttentionServerOptions options;
   options.shape = assignment_.spec.model;
+  options.element = assignment_.spec.attention_element();
   options.epoch = assignment_.epoch;
   options.phase_timeout = resources_.phase_timeout;
   server_ = MakeAttentionServer(options, transport_.get(), resources_.kernel, resources_.pool);

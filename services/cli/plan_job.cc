@@ -22,7 +22,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int64_t kFloat32Bytes = 4;  // Rows travel in float32 (scheduler/phase_routes.h).
+// What rows are priced at; requests of a bfloat16 job take half (scheduler/message_layout.h).
+constexpr int64_t kFloat32Bytes = 4;
 
 absl::StatusOr<std::shared_ptr<const JobSpec>> ReadSpec(const PlanOptions& options) {
   RALLY_ASSIGN_OR_RETURN(const JobFile file, ReadJobFile(options.job_path));

@@ -1,7 +1,6 @@
 #include "tests/attention/attention_case.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -10,19 +9,9 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_join.h>
 
+#include "tests/attention/bfloat16.h"
+
 namespace rally {
-namespace {
-
-// To nearest, ties to even.
-uint16_t ToBfloat16(float x) {
-  const auto bits = std::bit_cast<uint32_t>(x);
-  if (std::isnan(x)) return static_cast<uint16_t>(bits >> 16 | 0x40);
-  return static_cast<uint16_t>((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
-}
-
-float FromBfloat16(uint16_t x) { return std::bit_cast<float>(uint32_t{x} << 16); }
-
-}  // namespace
 
 AttentionCase::AttentionCase(const AttentionShape& s, int64_t queries, int64_t keys,
                              int64_t q_begin, int64_t kv_begin, uint64_t seed)

@@ -6,6 +6,7 @@
 #include <random>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -15,6 +16,7 @@
 #include "scheduler/check_plan.h"
 #include "scheduler/phase_routes.h"
 #include "scheduler/planner.h"
+#include "tests/attention/reference_attention.h"
 #include "tests/attention/scripted_home.h"
 #include "tests/scheduler/plan_builders.h"
 #include "workers/attention/server_layout.h"
@@ -44,12 +46,13 @@ std::unique_ptr<AttentionKernel> OneThreadKernel() {
 // Every rank of a job, in threads: workers are scripted homes that serve in place.
 class Cluster {
  public:
-  Cluster(const ModelShape& shape, int32_t workers, int32_t dedicated)
+  Cluster(const ModelShape& shape, AttentionElement element, int32_t workers, int32_t dedicated)
       : shape_(shape),
         workers_(workers),
         transports_(MakeInProcessTransports(workers + dedicated)) {
     AttentionServerOptions options;
     options.shape = shape;
+    options.element = element;
     options.epoch = kEpoch;
     for (auto& transport : transports_) {
       kernels_.push_back(OneThreadKernel());
@@ -102,13 +105,21 @@ int64_t ExpectedPairs(const Plan& plan, const ModelShape& shape) {
   return pairs * shape.layers * (plan.kind == PlanKind::kTrain ? 2 : 1);
 }
 
-class AttentionServerTest : public testing::TestWithParam<int64_t> {};
+// Of the terms that this machine's kernel sums by products.
+double RoundingOf(AttentionElement element) {
+  const bool rounds =
+      element == AttentionElement::kBfloat16 && OneThreadKernel()->name() == "avx512_bf16";
+  return rounds ? kBfloat16Rounding : 0.0;
+}
+
+class AttentionServerTest : public testing::TestWithParam<std::tuple<int64_t, AttentionElement>> {};
 
 // Random plans cut documents over homes, nano-batches, servers and key ranges.
 TEST_P(AttentionServerTest, ComputesEveryRowOfRandomPlans) {
-  const ModelShape shape = SmallShape(GetParam());
+  const auto [window, element] = GetParam();
+  const ModelShape shape = SmallShape(window);
   std::mt19937_64 random(17);
-  Cluster cluster(shape, /*workers=*/4, /*dedicated=*/2);
+  Cluster cluster(shape, element, /*workers=*/4, /*dedicated=*/2);
   for (int64_t round = 0; round < 6; ++round) {
     auto plan = std::make_shared<Plan>(test::PackLengths(
         test::HeavyTailedLengths(40, 9, 60, &random), {20, 8, 40}, /*workers=*/4, round % 3 != 2));
@@ -116,14 +127,17 @@ TEST_P(AttentionServerTest, ComputesEveryRowOfRandomPlans) {
     plan->kind = round == 4 ? PlanKind::kValidate : PlanKind::kTrain;
     test::AssignRandomly(shape.mask, /*dedicated_servers=*/2, &random, plan.get());
     ASSERT_TRUE(CheckPlan(*plan, shape.mask).ok());
-    StepData data(*plan, shape, &random);
+    StepData data(*plan, shape, element, &random);
     cluster.RunStep(plan, &data);
-    data.ExpectMatchesReference();
+    data.ExpectMatchesReference(RoundingOf(element));
     EXPECT_EQ(cluster.TotalPairs(), ExpectedPairs(*plan, shape));
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Windows, AttentionServerTest, testing::Values(0, 7));
+INSTANTIATE_TEST_SUITE_P(WindowsAndElements, AttentionServerTest,
+                         testing::Combine(testing::Values(0, 7),
+                                          testing::Values(AttentionElement::kFloat32,
+                                                          AttentionElement::kBfloat16)));
 
 TEST(AttentionServerPlanTest, ComputesPlansOfTheBalancingPlanner) {
   const ModelShape shape = SmallShape(0);
@@ -132,10 +146,11 @@ TEST(AttentionServerPlanTest, ComputesPlansOfTheBalancingPlanner) {
     auto plan = std::make_shared<Plan>(
         test::PackLengths(test::HeavyTailedLengths(40, 20, 96, &random), {96, 4, 96}, 2));
     ASSERT_TRUE(AssignBalanced(topology, shape, {}, plan.get()).ok());
-    StepData data(*plan, shape, &random);
-    Cluster cluster(shape, topology.workers, topology.dedicated_servers);
+    StepData data(*plan, shape, AttentionElement::kFloat32, &random);
+    Cluster cluster(shape, AttentionElement::kFloat32, topology.workers,
+                    topology.dedicated_servers);
     cluster.RunStep(plan, &data);
-    data.ExpectMatchesReference();
+    data.ExpectMatchesReference(/*rounding=*/0.0);
   }
 }
 

@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstddef>
 #include <limits>
 
 #include <absl/time/clock.h>
 #include <gtest/gtest.h>
 
 #include "common/status_macros.h"
+#include "tests/attention/bfloat16.h"
 #include "tests/attention/reference_attention.h"
 
 namespace rally {
@@ -43,7 +43,8 @@ std::vector<float> RandomRows(int64_t size, std::mt19937_64* random) {
   return values;
 }
 
-DocumentData RandomDocument(const ModelShape& shape, int64_t tokens, std::mt19937_64* random) {
+DocumentData RandomDocument(const ModelShape& shape, AttentionElement element, int64_t tokens,
+                            std::mt19937_64* random) {
   const int64_t queries = tokens * shape.heads * shape.head_dim;
   const int64_t keys = tokens * shape.kv_heads * shape.head_dim;
   const int64_t rows = tokens * shape.heads;
@@ -52,6 +53,11 @@ DocumentData RandomDocument(const ModelShape& shape, int64_t tokens, std::mt1993
   data.k = RandomRows(keys, random);
   data.v = RandomRows(keys, random);
   data.d_out = RandomRows(queries, random);
+  if (element == AttentionElement::kBfloat16) {
+    for (auto* rows : {&data.q, &data.k, &data.v, &data.d_out}) {
+      for (float& x : *rows) x = FromBfloat16(ToBfloat16(x));
+    }
+  }
   const ReferenceOutput output = ReferenceForward(KernelShape(shape), WholeDocument(data, tokens));
   for (int64_t i = 0; i < rows; ++i) {
     double delta = 0.0;
@@ -81,17 +87,21 @@ void ExpectNear(const std::vector<double>& actual, const ReferenceTensor& expect
   }
 }
 
+void AppendValue(float x, AttentionElement element, std::vector<std::byte>* to) {
+  const uint16_t rounded = ToBfloat16(x);
+  const auto* const bytes = element == AttentionElement::kBfloat16
+                                ? reinterpret_cast<const std::byte*>(&rounded)
+                                : reinterpret_cast<const std::byte*>(&x);
+  to->insert(to->end(), bytes, bytes + ElementBytes(element));
+}
+
 void Append(const std::vector<float>& from, const HomeRows& rows, int64_t width,
-            std::vector<float>* to) {
-  to->insert(to->end(), from.begin() + rows.begin * width, from.begin() + rows.end * width);
+            AttentionElement element, std::vector<std::byte>* to) {
+  for (int64_t i = rows.begin * width; i < rows.end * width; ++i) AppendValue(from[i], element, to);
 }
 
 void Add(const float** from, const HomeRows& rows, int64_t width, std::vector<double>* to) {
   for (int64_t i = rows.begin * width; i < rows.end * width; ++i) (*to)[i] += *(*from)++;
-}
-
-absl::Span<const std::byte> AsBytes(const std::vector<float>& values) {
-  return {reinterpret_cast<const std::byte*>(values.data()), values.size() * sizeof(float)};
 }
 
 absl::Span<std::byte> AsWritableBytes(std::vector<float>* values) {
@@ -100,25 +110,28 @@ absl::Span<std::byte> AsWritableBytes(std::vector<float>* values) {
 
 }  // namespace
 
-StepData::StepData(const Plan& plan, const ModelShape& shape, std::mt19937_64* random)
-    : shape_(shape), train_(plan.kind == PlanKind::kTrain) {
+StepData::StepData(const Plan& plan, const ModelShape& shape, AttentionElement element,
+                   std::mt19937_64* random)
+    : shape_(shape), element_(element), train_(plan.kind == PlanKind::kTrain) {
   data_.resize(static_cast<size_t>(shape.layers));
   for (const Document& document : plan.documents) {
     tokens_.push_back(document.tokens);
-    for (auto& layer : data_) layer.push_back(RandomDocument(shape, document.tokens, random));
-  }
-}
-
-void StepData::ExpectMatchesReference() const {
-  for (const auto& layer : data_) {
-    for (size_t d = 0; d < layer.size(); ++d) {
-      ExpectForward(layer[d], tokens_[d]);
-      if (train_) ExpectBackward(layer[d], tokens_[d]);
+    for (auto& layer : data_) {
+      layer.push_back(RandomDocument(shape, element, document.tokens, random));
     }
   }
 }
 
-void StepData::ExpectForward(const DocumentData& data, int64_t tokens) const {
+void StepData::ExpectMatchesReference(double rounding) const {
+  for (const auto& layer : data_) {
+    for (size_t d = 0; d < layer.size(); ++d) {
+      ExpectForward(layer[d], tokens_[d], rounding);
+      if (train_) ExpectBackward(layer[d], tokens_[d], rounding);
+    }
+  }
+}
+
+void StepData::ExpectForward(const DocumentData& data, int64_t tokens, double rounding) const {
   std::vector<double> out(data.weighted_out.size());
   std::vector<double> lse(data.weight.size());
   for (size_t i = 0; i < lse.size(); ++i) {
@@ -127,13 +140,15 @@ void StepData::ExpectForward(const DocumentData& data, int64_t tokens) const {
       out[h] = data.weighted_out[h] / data.weight[i];
     }
   }
-  const auto expected = ReferenceForward(KernelShape(shape_), WholeDocument(data, tokens));
+  const auto expected =
+      ReferenceForward(KernelShape(shape_), WholeDocument(data, tokens), rounding);
   ExpectNear(out, expected.out, "out");
   ExpectNear(lse, expected.lse, "lse");
 }
 
-void StepData::ExpectBackward(const DocumentData& data, int64_t tokens) const {
-  const auto expected = ReferenceBackward(KernelShape(shape_), WholeDocument(data, tokens));
+void StepData::ExpectBackward(const DocumentData& data, int64_t tokens, double rounding) const {
+  const auto expected =
+      ReferenceBackward(KernelShape(shape_), WholeDocument(data, tokens), rounding);
   ExpectNear(data.d_q, expected.d_q, "d_q");
   ExpectNear(data.d_k, expected.d_k, "d_k");
   ExpectNear(data.d_v, expected.d_v, "d_v");
@@ -173,9 +188,8 @@ void ScriptedHome::Post(const Phase& phase, Exchange* exchange) {
   for (const Route* route : exchange->routes.FromHome(rank)) {
     exchange->requests.push_back(PackRequest(*route, phase));
     exchange->replies.emplace_back(ReplyFloats(*route, phase));
-    exchange->transfers.push_back(transport_->Send(route->server,
-                                                   MakeTag(phase, MessageKind::kRequest, rank),
-                                                   AsBytes(exchange->requests.back())));
+    exchange->transfers.push_back(transport_->Send(
+        route->server, MakeTag(phase, MessageKind::kRequest, rank), exchange->requests.back()));
     if (exchange->replies.back().empty()) continue;
     exchange->transfers.push_back(
         transport_->Receive(route->server, MakeTag(phase, MessageKind::kReply, route->server),
@@ -183,24 +197,25 @@ void ScriptedHome::Post(const Phase& phase, Exchange* exchange) {
   }
 }
 
-std::vector<float> ScriptedHome::PackRequest(const Route& route, const Phase& phase) {
-  const auto document = [&](const HomeRows& rows) -> const DocumentData& {
-    return *data_->document(phase.layer, rows.document);
-  };
+std::vector<std::byte> ScriptedHome::PackRequest(const Route& route, const Phase& phase) {
   const int64_t q_width = shape_.heads * shape_.head_dim;
   const int64_t kv_width = shape_.kv_heads * shape_.head_dim;
-  std::vector<float> message;
-  for (const HomeRows& rows : route.queries) Append(document(rows).q, rows, q_width, &message);
-  for (const HomeRows& rows : route.keys) Append(document(rows).k, rows, kv_width, &message);
-  for (const HomeRows& rows : route.keys) Append(document(rows).v, rows, kv_width, &message);
+  std::vector<std::byte> message;
+  const auto append = [&](const std::vector<HomeRows>& parts,
+                          std::vector<float> DocumentData::*tensor, int64_t width,
+                          AttentionElement element) {
+    for (const HomeRows& rows : parts) {
+      const DocumentData& document = *data_->document(phase.layer, rows.document);
+      Append(document.*tensor, rows, width, element, &message);
+    }
+  };
+  append(route.queries, &DocumentData::q, q_width, data_->element());
+  append(route.keys, &DocumentData::k, kv_width, data_->element());
+  append(route.keys, &DocumentData::v, kv_width, data_->element());
   if (phase.direction == Direction::kForward) return message;
-  for (const HomeRows& rows : route.queries) Append(document(rows).d_out, rows, q_width, &message);
-  for (const HomeRows& rows : route.queries) {
-    Append(document(rows).lse, rows, shape_.heads, &message);
-  }
-  for (const HomeRows& rows : route.queries) {
-    Append(document(rows).delta, rows, shape_.heads, &message);
-  }
+  append(route.queries, &DocumentData::d_out, q_width, data_->element());
+  append(route.queries, &DocumentData::lse, shape_.heads, AttentionElement::kFloat32);
+  append(route.queries, &DocumentData::delta, shape_.heads, AttentionElement::kFloat32);
   return message;
 }
 

@@ -1,12 +1,14 @@
 // StepData and ScriptedHome: the home's side of core attention, for tests of attention servers.
 //
 // StepData holds random inputs of every document and layer, and what the homes got back, merged in
-// double precision. A ScriptedHome sends and receives what the plan's routes say for one worker.
+// double precision. A ScriptedHome sends and receives what the plan's routes say for one worker, in
+// messages that it lays out by itself.
 // Homes of one step write to disjoint rows, so they may run in threads over one StepData; gradients
 // of keys are added to by their own home alone.
 #ifndef RALLY_TESTS_ATTENTION_SCRIPTED_HOME_H_
 #define RALLY_TESTS_ATTENTION_SCRIPTED_HOME_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <random>
 #include <vector>
@@ -24,7 +26,8 @@ namespace rally {
 
 // One document in one layer. Rows are packed as in messages.
 struct DocumentData {
-  std::vector<float> q, k, v, d_out, lse, delta;  // Inputs; lse and delta are the reference's.
+  // Inputs, all values that the element can hold; lse and delta are the reference's.
+  std::vector<float> q, k, v, d_out, lse, delta;
   // Merged parts: sum of weights times outputs, and of weights, relative to `largest`.
   std::vector<double> weighted_out, weight, largest;
   std::vector<double> d_q, d_k, d_v;
@@ -32,18 +35,23 @@ struct DocumentData {
 
 class StepData {
  public:
-  StepData(const Plan& plan, const ModelShape& shape, std::mt19937_64* random);
+  StepData(const Plan& plan, const ModelShape& shape, AttentionElement element,
+           std::mt19937_64* random);
 
   DocumentData* document(int64_t layer, int32_t document) { return &data_[layer][document]; }
 
-  // Every row of every document and layer, against the reference.
-  void ExpectMatchesReference() const;
+  AttentionElement element() const { return element_; }
+
+  // Every row of every document and layer, against the reference, for a kernel that rounds terms by
+  // `rounding` (reference_attention.h).
+  void ExpectMatchesReference(double rounding) const;
 
  private:
-  void ExpectForward(const DocumentData& data, int64_t tokens) const;
-  void ExpectBackward(const DocumentData& data, int64_t tokens) const;
+  void ExpectForward(const DocumentData& data, int64_t tokens, double rounding) const;
+  void ExpectBackward(const DocumentData& data, int64_t tokens, double rounding) const;
 
   const ModelShape shape_;
+  const AttentionElement element_;
   const bool train_;
   std::vector<int64_t> tokens_;
   std::vector<std::vector<DocumentData>> data_;  // [layer][document]
@@ -63,13 +71,13 @@ class ScriptedHome {
   struct Exchange {
     Phase phase;
     PhaseRoutes routes;
-    std::vector<std::vector<float>> requests;
+    std::vector<std::vector<std::byte>> requests;
     std::vector<std::vector<float>> replies;
     std::vector<Transfer> transfers;
   };
 
   void Post(const Phase& phase, Exchange* exchange);
-  std::vector<float> PackRequest(const Route& route, const Phase& phase);
+  std::vector<std::byte> PackRequest(const Route& route, const Phase& phase);
   int64_t ReplyFloats(const Route& route, const Phase& phase) const;
   void TakeForward(const Route& route, const Phase& phase, const std::vector<float>& reply);
   void TakeBackward(const Route& route, const Phase& phase, const std::vector<float>& reply);

@@ -89,6 +89,7 @@ class BenchRank {
     }
     AttentionServerOptions server;
     server.shape = options_.spec.model;
+    server.element = options_.spec.attention_element();
     server.phase_timeout = kTimeout;
     server_ = MakeAttentionServer(server, transport_.get(), kernel_.get(), &pool_);
     if (is_worker()) RALLY_RETURN_IF_ERROR(MakeWorker(connect.rendezvous()));

@@ -175,9 +175,9 @@ TEST_P(GradientTest, OfRemoteAttentionMatchDouble) {
   const at::Tensor expected = DoubleGradients();
   const auto transports = MakeInProcessTransports(1);
   BufferPool pool;
-  ReferenceService reference(spec_.model, 1, transports[0].get());
-  RemoteAttention attention({spec_.model, 0, 1, absl::Seconds(20)}, transports[0].get(), &pool,
-                            reference.service());
+  ReferenceService reference(spec_.model, AttentionElement::kFloat32, 1, transports[0].get());
+  RemoteAttention attention({spec_.model, AttentionElement::kFloat32, 0, 1, absl::Seconds(20)},
+                            transports[0].get(), &pool, reference.service());
   Weights weights(spec_.model, TestValues(spec_), at::kFloat);
   ASSERT_TRUE(attention.BeginRound(plan_).ok());
   const at::Tensor loss = Transformer(spec_.model, &weights).Loss(rows_, &attention);

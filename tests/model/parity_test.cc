@@ -15,6 +15,8 @@ constexpr int64_t kSteps = 50;
 // learning rate is an ordinary one: at a reckless one training is chaotic and grows any rounding.
 constexpr double kTolerance = 1e-5;
 
+constexpr double kBfloat16Tolerance = 1.0 / (1 << 8);
+
 JobSpec ParityJob() {
   JobSpec spec = TinyJob();
   spec.optimizer.learning_rate = 2e-3;
@@ -53,10 +55,10 @@ std::vector<double> Losses(const JobSpec& spec, const Corpus& corpus,
 }
 
 void ExpectSame(const std::vector<double>& expected, const std::vector<double>& found,
-                const std::string& what) {
+                const std::string& what, double tolerance = kTolerance) {
   ASSERT_EQ(expected.size(), found.size()) << what;
   for (size_t i = 0; i < expected.size(); ++i) {
-    EXPECT_NEAR(found[i], expected[i], kTolerance * expected[i]) << what << ", step " << i + 1;
+    EXPECT_NEAR(found[i], expected[i], tolerance * expected[i]) << what << ", step " << i + 1;
   }
 }
 
@@ -115,6 +117,20 @@ TEST(Parity, DocumentsLongerThanAChunk) {
   whole.batch.chunk_tokens = 128;
   whole.batch.chunks = 1;
   ExpectSame(expected, Losses(whole, corpus), "one chunk of twice the tokens");
+}
+
+TEST(Parity, Bfloat16) {
+  JobSpec spec = ParityJob();
+  spec.training.compute_type = ComputeType::kBfloat16;
+  spec.batch.max_document_tokens = 128;
+  spec.workers = 2;
+  const Corpus corpus{{128, 100, 3, 25, 77, 51}};
+  const std::vector<double> expected = Losses(spec, corpus);
+  for (const Layout& layout : kLayouts) {
+    ExpectSame(expected, Losses(WithLayout(spec, layout), corpus), layout.name, kBfloat16Tolerance);
+  }
+  ExpectSame(expected, Losses(WithLayout(spec, kLayouts[3]), corpus, ReferenceServices()),
+             "reference", kBfloat16Tolerance);
 }
 
 TEST(Parity, MicroBatchesAndEmptyChunks) {

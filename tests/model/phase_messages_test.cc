@@ -1,8 +1,12 @@
 #include "workers/model/phase_messages.h"
 
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
 #include <limits>
 #include <numeric>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -16,37 +20,61 @@ HomeRows Rows(int64_t begin, int64_t end, int32_t nano_batch, int64_t row) {
   return {0, begin, end, nano_batch, row};
 }
 
-std::vector<float> Counting(int64_t count, float first) {
-  std::vector<float> values(count);
+template <typename T = float>
+std::vector<T> Counting(int64_t count, T first) {
+  std::vector<T> values(count);
   std::iota(values.begin(), values.end(), first);
   return values;
 }
 
-TEST(PhaseMessages, RequestsArePackedInTheRoutesOrder) {
+// Values of type T at the front of `bytes`, which loses them.
+template <typename T>
+std::vector<T> Take(size_t count, absl::Span<const std::byte>* bytes) {
+  std::vector<T> values(count);
+  std::memcpy(values.data(), bytes->data(), count * sizeof(T));
+  bytes->remove_prefix(count * sizeof(T));
+  return values;
+}
+
+// Two query rows and two key rows of kSizes, in an order that is not the home's. `Element` is any
+// type of the element's size: packing does not read it.
+template <typename Element>
+void CheckRequests(AttentionElement element) {
+  RowSizes sizes = kSizes;
+  sizes.element = element;
   Route route;
   route.queries = {Rows(5, 6, 1, 2), Rows(3, 4, 1, 0)};
   route.keys = {Rows(0, 1, 0, 1), Rows(5, 6, 1, 2)};
   route.query_rows = 2;
   route.kv_rows = 2;
-  const auto q = Counting(12, 0), k0 = Counting(4, 100), k1 = Counting(6, 200);
-  const auto v0 = Counting(4, 300), v1 = Counting(6, 400);
-  const auto d_out = Counting(12, 500), lse = Counting(6, 600), delta = Counting(6, 700);
-  HomeInputs inputs;
-  inputs.q_TNH = q.data();
-  inputs.k_TMH = {k0.data(), k1.data()};
-  inputs.v_TMH = {v0.data(), v1.data()};
-  std::vector<float> message(RequestFloats(route, kSizes, false));
-  PackRequest(route, kSizes, false, inputs, absl::MakeSpan(message));
-  EXPECT_EQ(message,
-            (std::vector<float>{8, 9, 10, 11, 0, 1, 2, 3, 102, 103, 204, 205, 302, 303, 404, 405}));
-  inputs.d_out_TNH = d_out.data();
-  inputs.lse_TN = lse.data();
-  inputs.delta_TN = delta.data();
-  message.assign(RequestFloats(route, kSizes, true), 0.0f);
-  PackRequest(route, kSizes, true, inputs, absl::MakeSpan(message));
-  EXPECT_EQ(std::vector<float>(message.begin() + 16, message.end()),
-            (std::vector<float>{508, 509, 510, 511, 500, 501, 502, 503, 604, 605, 600, 601, 704,
-                                705, 700, 701}));
+  const auto q = Counting<Element>(12, 0), d_out = Counting<Element>(12, 500);
+  const auto k0 = Counting<Element>(4, 100), k1 = Counting<Element>(6, 200);
+  const auto v0 = Counting<Element>(4, 300), v1 = Counting<Element>(6, 400);
+  const auto lse = Counting(6, 600.0f), delta = Counting(6, 700.0f);
+  HomeInputs inputs{.q_TNH = q.data(),
+                    .k_TMH = {k0.data(), k1.data()},
+                    .v_TMH = {v0.data(), v1.data()},
+                    .d_out_TNH = d_out.data(),
+                    .lse_TN = lse.data(),
+                    .delta_TN = delta.data()};
+  for (const bool backward : {false, true}) {
+    std::vector<std::byte> message(LayOutRequest(route, sizes, backward).size);
+    ASSERT_EQ(message.size(),
+              backward ? 24 * sizeof(Element) + 8 * sizeof(float) : 16 * sizeof(Element));
+    PackRequest(route, sizes, backward, inputs, absl::MakeSpan(message));
+    absl::Span<const std::byte> rest = message;
+    EXPECT_EQ(Take<Element>(16, &rest), (std::vector<Element>{8, 9, 10, 11, 0, 1, 2, 3, 102, 103,
+                                                              204, 205, 302, 303, 404, 405}));
+    if (!backward) continue;
+    EXPECT_EQ(Take<Element>(8, &rest),
+              (std::vector<Element>{508, 509, 510, 511, 500, 501, 502, 503}));
+    EXPECT_EQ(Take<float>(8, &rest), (std::vector<float>{604, 605, 600, 601, 704, 705, 700, 701}));
+  }
+}
+
+TEST(PhaseMessages, RequestsArePackedInTheRoutesOrder) {
+  CheckRequests<float>(AttentionElement::kFloat32);
+  CheckRequests<uint16_t>(AttentionElement::kBfloat16);
 }
 
 // One row and head attended in parts, as tasks in a given order of the plan.
@@ -114,7 +142,7 @@ TEST(PhaseMessages, GradientsAddUpWhereRowsAreShared) {
   route.keys = {Rows(0, 2, 0, 0)};
   route.query_rows = 2;
   route.kv_rows = 2;
-  const auto reply = Counting(ReplyFloats(route, kSizes, true), 1);
+  const auto reply = Counting(LayOutReply(route, kSizes, true).size, 1.0f);
   std::vector<float> d_q(8, 0.0f), d_k(4, 0.5f), d_v(4, 0.0f);
   HomeGradients gradients;
   gradients.d_q_TNH = d_q.data();

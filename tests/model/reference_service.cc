@@ -2,12 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstddef>
+#include <cstring>
 #include <limits>
 
 #include <absl/time/clock.h>
 
 #include "common/status_macros.h"
+#include "tests/attention/bfloat16.h"
 
 namespace rally::testing {
 namespace {
@@ -20,8 +21,9 @@ double Dot(const float* a, const float* b, int64_t n) {
 
 }  // namespace
 
-ReferenceService::ReferenceService(const ModelShape& shape, uint32_t epoch, Transport* transport)
-    : shape_(shape), epoch_(epoch), transport_(transport) {}
+ReferenceService::ReferenceService(const ModelShape& shape, AttentionElement element,
+                                   uint32_t epoch, Transport* transport)
+    : shape_(shape), element_(element), epoch_(epoch), transport_(transport) {}
 
 InPlaceService ReferenceService::service() {
   InPlaceService service;
@@ -45,7 +47,8 @@ absl::Status ReferenceService::ServeStep() {
 absl::Status ReferenceService::ServePhase(const Phase& phase) {
   const PhaseRoutes routes = RoutePhase(*plan_, phase.micro_batch, phase.nano_batch);
   std::vector<Served> served;
-  for (const Route* route : routes.ToServer(transport_->rank())) served.push_back({route, {}, {}});
+  for (const Route* route : routes.ToServer(transport_->rank()))
+    served.push_back({route, {}, {}, {}});
   RALLY_RETURN_IF_ERROR(Receive(phase, &served));
   KeyRows keys;
   for (Served& one : served) {
@@ -64,17 +67,37 @@ absl::Status ReferenceService::Receive(const Phase& phase, std::vector<Served>* 
   const int64_t kv_row = 2 * shape_.kv_heads * shape_.head_dim;
   std::vector<Transfer> transfers;
   for (Served& one : *served) {
-    const int64_t per_query = backward ? 2 * q_row + 2 * shape_.heads : q_row;
-    one.request.resize(one.route->query_rows * per_query + one.route->kv_rows * kv_row);
+    const int64_t elements =
+        one.route->query_rows * (backward ? 2 : 1) * q_row + one.route->kv_rows * kv_row;
+    const int64_t floats = backward ? 2 * one.route->query_rows * shape_.heads : 0;
+    one.received.resize(elements * ElementBytes(element_) + floats * sizeof(float));
     one.reply.assign(backward ? one.route->query_rows * q_row + one.route->kv_rows * kv_row
                               : one.route->query_rows * (q_row + shape_.heads),
                      0.0f);
-    transfers.push_back(
-        transport_->Receive(one.route->home, MakeTag(phase, MessageKind::kRequest, one.route->home),
-                            absl::MakeSpan(reinterpret_cast<std::byte*>(one.request.data()),
-                                           one.request.size() * sizeof(float))));
+    transfers.push_back(transport_->Receive(one.route->home,
+                                            MakeTag(phase, MessageKind::kRequest, one.route->home),
+                                            absl::MakeSpan(one.received)));
   }
-  return transport_->Wait(transfers, absl::Now() + absl::Seconds(60));
+  RALLY_RETURN_IF_ERROR(transport_->Wait(transfers, absl::Now() + absl::Seconds(60)));
+  for (Served& one : *served) one.request = AsFloats(one, backward);
+  return absl::OkStatus();
+}
+
+std::vector<float> ReferenceService::AsFloats(const Served& served, bool backward) const {
+  const size_t floats = backward ? 2 * served.route->query_rows * shape_.heads : 0;
+  const std::byte* from = served.received.data();
+  const std::byte* const end = from + served.received.size();
+  std::vector<float> values;
+  while (from < end) {
+    float x = 0.0f;
+    uint16_t element = 0;
+    // lse and delta end the message.
+    const bool wide = element_ == AttentionElement::kFloat32 || from >= end - floats * sizeof(x);
+    std::memcpy(wide ? static_cast<void*>(&x) : &element, from, wide ? sizeof(x) : sizeof(element));
+    values.push_back(wide ? x : FromBfloat16(element));
+    from += wide ? sizeof(x) : sizeof(element);
+  }
+  return values;
 }
 
 absl::Status ReferenceService::Reply(const Phase& phase, const std::vector<Served>& served) {

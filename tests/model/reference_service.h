@@ -1,10 +1,12 @@
 // ReferenceService: an attention server for tests, slow and obvious, in double precision.
 //
-// Serves the tasks of one rank from the routes alone, sharing no code with workers/attention.
+// Serves the tasks of one rank from the routes alone, sharing neither code with workers/attention
+// nor the layout of messages with the homes. Elements are widened as requests come.
 // Threads: one caller at a time. Transport is borrowed.
 #ifndef RALLY_TESTS_MODEL_REFERENCE_SERVICE_H_
 #define RALLY_TESTS_MODEL_REFERENCE_SERVICE_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -24,7 +26,8 @@ namespace rally::testing {
 
 class ReferenceService {
  public:
-  ReferenceService(const ModelShape& shape, uint32_t epoch, Transport* transport);
+  ReferenceService(const ModelShape& shape, AttentionElement element, uint32_t epoch,
+                   Transport* transport);
 
   // Serves through this object, which must outlive the result.
   InPlaceService service();
@@ -38,7 +41,8 @@ class ReferenceService {
   // A message of one route, and what is sent back.
   struct Served {
     const Route* route = nullptr;
-    std::vector<float> request;
+    std::vector<std::byte> received;
+    std::vector<float> request;  // The same as floats.
     std::vector<float> reply;
   };
   // A key row of a document: the message that holds it, and its row there.
@@ -58,6 +62,7 @@ class ReferenceService {
 
   Tag MakeTag(const Phase& phase, MessageKind kind, int32_t source) const;
   absl::Status Receive(const Phase& phase, std::vector<Served>* served);
+  std::vector<float> AsFloats(const Served& served, bool backward) const;
   absl::Status Reply(const Phase& phase, const std::vector<Served>& served);
   void Attend(const Phase& phase, const KeyRows& keys, Served* served);
   QueryHead Score(const CaTask& task, int64_t position, int64_t row, int64_t head,
@@ -68,6 +73,7 @@ class ReferenceService {
   int64_t KeyIndex(const KeyRow& key, int64_t head, bool value) const;
 
   const ModelShape shape_;
+  const AttentionElement element_;
   const uint32_t epoch_;
   Transport* const transport_;
   std::shared_ptr<const Plan> plan_;

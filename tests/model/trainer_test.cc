@@ -95,9 +95,8 @@ TEST(Trainer, AServerThatDoesNotAnswerIsADeadline) {
 
 TEST(Trainer, AnErrorInTheBackwardComesBackAsItIs) {
   // The reference serves; its service is made to fail when the backward begins.
-  const ServiceMaker services = [](const ModelShape& shape, Transport* transport,
-                                   BufferPool* pool) {
-    RankService rank = ReferenceServices()(shape, transport, pool);
+  const ServiceMaker services = [](const JobSpec& spec, Transport* transport, BufferPool* pool) {
+    RankService rank = ReferenceServices()(spec, transport, pool);
     rank.service.post_phase = FailingIn(1, Direction::kBackward).post_phase;
     return rank;
   };

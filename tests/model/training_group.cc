@@ -13,8 +13,9 @@
 namespace rally::testing {
 
 ServiceMaker ReferenceServices() {
-  return [](const ModelShape& shape, Transport* transport, BufferPool* /*pool*/) {
-    auto reference = std::make_shared<ReferenceService>(shape, 1, transport);
+  return [](const JobSpec& spec, Transport* transport, BufferPool* /*pool*/) {
+    auto reference =
+        std::make_shared<ReferenceService>(spec.model, spec.attention_element(), 1, transport);
     return RankService{reference->service(),
                        [server = reference.get()] { return server->ServeStep(); }, reference};
   };
@@ -25,13 +26,14 @@ ServiceMaker AttentionServers(CpuInstructionSet set, const WrapKernel& wrap) {
     std::unique_ptr<AttentionKernel> kernel;
     std::unique_ptr<AttentionServer> server;
   };
-  return [set, wrap](const ModelShape& shape, Transport* transport, BufferPool* pool) {
+  return [set, wrap](const JobSpec& spec, Transport* transport, BufferPool* pool) {
     auto owner = std::make_shared<Owner>();
     auto kernel = MakeCpuAttentionKernel({.threads = 1, .instruction_set = set});
     RALLY_CHECK(kernel.ok(), kernel.status().ToString());
     owner->kernel = wrap ? wrap(*std::move(kernel)) : *std::move(kernel);
     owner->server =
-        MakeAttentionServer({shape, 1, absl::Seconds(60)}, transport, owner->kernel.get(), pool);
+        MakeAttentionServer({spec.model, spec.attention_element(), 1, absl::Seconds(60)}, transport,
+                            owner->kernel.get(), pool);
     AttentionServer* server = owner->server.get();
     InPlaceService service;
     service.begin_step = [server](std::shared_ptr<const Plan> plan) {
@@ -53,7 +55,7 @@ TrainingGroup::TrainingGroup(const JobSpec& spec, const Corpus& corpus,
       trainers_(spec.workers) {
   for (const auto& transport : transports_) {
     pools_.push_back(std::make_unique<BufferPool>());
-    services_.push_back(make_service(spec.model, transport.get(), pools_.back().get()));
+    services_.push_back(make_service(spec, transport.get(), pools_.back().get()));
   }
   std::string endpoint;
   if (spec.workers > 1) {

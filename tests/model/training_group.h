@@ -31,7 +31,7 @@ struct RankService {
   std::shared_ptr<void> owner;
 };
 using ServiceMaker =
-    std::function<RankService(const ModelShape& shape, Transport* transport, BufferPool* pool)>;
+    std::function<RankService(const JobSpec& spec, Transport* transport, BufferPool* pool)>;
 
 // The test's own service in double precision, and the product's, whose kernel may be wrapped.
 ServiceMaker ReferenceServices();

@@ -49,8 +49,8 @@ class RecordingKernel final : public AttentionKernel {
 TEST(AttentionRatesTest, TasksHaveTheRowsAndTheMeanKeysOfTheirPoint) {
   RecordingKernel kernel;
   const AttentionGrid grid{{1, 16, 300}, {1, 8, 100, 1000}};
-  const auto points =
-      MeasureAttentionRates(SmallModel(), Direction::kForward, grid, kQuick, &kernel);
+  const auto points = MeasureAttentionRates(SmallModel(), AttentionElement::kFloat32,
+                                            Direction::kForward, grid, kQuick, &kernel);
   ASSERT_TRUE(points.ok()) << points.status();
   EXPECT_EQ(points->size(), 12u);
   // Forward for its lse, one to warm up, one sample.
@@ -74,9 +74,9 @@ TEST(AttentionRatesTest, TasksHaveTheRowsAndTheMeanKeysOfTheirPoint) {
 
 TEST(AttentionRatesTest, BackwardFollowsItsForward) {
   RecordingKernel kernel;
-  ASSERT_TRUE(
-      MeasureAttentionRates(SmallModel(), Direction::kBackward, {{16}, {32}}, kQuick, &kernel)
-          .ok());
+  ASSERT_TRUE(MeasureAttentionRates(SmallModel(), AttentionElement::kFloat32, Direction::kBackward,
+                                    {{16}, {32}}, kQuick, &kernel)
+                  .ok());
   EXPECT_EQ(kernel.batches.size(), 3u);
   EXPECT_EQ(kernel.backwards, 2);
 }
@@ -99,12 +99,14 @@ TEST(RepeatedTimingTest, TakesTheMedianAfterAWarmUp) {
 TEST(PhaseCostsTest, LongPhasesCostMore) {
   const auto kernel = MakeCpuAttentionKernel({.threads = 1});
   ASSERT_TRUE(kernel.ok()) << kernel.status();
-  const auto costs = MeasurePhaseCosts(SmallModel(), 5, kernel->get());
-  ASSERT_TRUE(costs.ok()) << costs.status();
-  for (const Profile::Cost& cost : *costs) {
-    EXPECT_GE(cost.seconds, 0.0);
-    EXPECT_LT(cost.seconds, 0.1);
-    EXPECT_GT(cost.seconds_each, 0.0);
+  for (const AttentionElement element : {AttentionElement::kFloat32, AttentionElement::kBfloat16}) {
+    const auto costs = MeasurePhaseCosts(SmallModel(), element, 5, kernel->get());
+    ASSERT_TRUE(costs.ok()) << costs.status();
+    for (const Profile::Cost& cost : *costs) {
+      EXPECT_GE(cost.seconds, 0.0);
+      EXPECT_LT(cost.seconds, 0.1);
+      EXPECT_GT(cost.seconds_each, 0.0);
+    }
   }
 }
 

@@ -47,14 +47,6 @@
 
 namespace rally {
 
-// Of q, k, v and d_out; everything else is float32 always. A bfloat16 is the upper half of a
-// float32, in the processor's byte order.
-enum class AttentionElement : uint8_t { kFloat32 = 0, kBfloat16 };
-
-constexpr int64_t ElementBytes(AttentionElement element) {
-  return element == AttentionElement::kBfloat16 ? 2 : 4;
-}
-
 // Heads, mask and element shared by every task of a batch.
 struct AttentionShape {
   int32_t heads = 1;      // N

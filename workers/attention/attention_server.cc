@@ -20,11 +20,16 @@ class AttentionServerImpl : public AttentionServer {
  public:
   AttentionServerImpl(const AttentionServerOptions& options, Transport* transport,
                       AttentionKernel* kernel, BufferPool* pool)
-      : options_(options), transport_(transport), kernel_(kernel), pool_(pool) {
+      : options_(options),
+        sizes_(RowSizesOf(options.shape, options.element)),
+        transport_(transport),
+        kernel_(kernel),
+        pool_(pool) {
     kernel_shape_.heads = static_cast<int32_t>(options.shape.heads);
     kernel_shape_.kv_heads = static_cast<int32_t>(options.shape.kv_heads);
     kernel_shape_.head_dim = static_cast<int32_t>(options.shape.head_dim);
     kernel_shape_.mask = options.shape.mask;
+    kernel_shape_.element = options.element;
   }
 
   // Memory goes back to the pool only when the transport has let go of it.
@@ -54,8 +59,7 @@ class AttentionServerImpl : public AttentionServer {
     const bool backward = phase.direction == Direction::kBackward;
     PostedPhase posted{phase};
     for (const Route& route : LayoutOf(phase).routes) {
-      posted.requests.push_back(
-          pool_->Allocate(RequestLayout(route, options_.shape, backward).size * sizeof(float)));
+      posted.requests.push_back(pool_->Allocate(LayOutRequest(route, sizes_, backward).size));
       posted.receives.push_back(transport_->Receive(route.home,
                                                     TagOf(phase, MessageKind::kRequest, route.home),
                                                     posted.requests.back().bytes()));
@@ -118,7 +122,7 @@ class AttentionServerImpl : public AttentionServer {
                                               const std::vector<Buffer>& requests) {
     const ServerLayout& layout = LayoutOf(phase);
     const bool backward = phase.direction == Direction::kBackward;
-    ServerPhase memory(&layout, options_.shape, backward, requests, pool_);
+    ServerPhase memory(&layout, sizes_, backward, requests, pool_);
     const VarlenBatch batch = memory.MakeBatch();
     if (!batch.empty()) {
       const absl::Time start = absl::Now();
@@ -172,6 +176,7 @@ class AttentionServerImpl : public AttentionServer {
   }
 
   const AttentionServerOptions options_;
+  const RowSizes sizes_;
   Transport* const transport_;
   AttentionKernel* const kernel_;
   BufferPool* const pool_;

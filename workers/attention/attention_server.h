@@ -5,7 +5,7 @@
 // pooled memory: the backward works from inputs its homes send again.
 //
 // Per phase: receive every route's request, compute all tasks as one fused batch, send every
-// route's reply (message layout in scheduler/phase_routes.h). Gradients of key/value rows that
+// route's reply (message layout in scheduler/message_layout.h). Gradients of key/value rows that
 // several tasks share are summed in float32 in the plan's task order.
 //
 // Threads: one caller at a time. Transport and kernel are borrowed and must outlive the server.
@@ -30,6 +30,7 @@ namespace rally {
 
 struct AttentionServerOptions {
   ModelShape shape;
+  AttentionElement element = AttentionElement::kFloat32;  // Of requests; the homes' too.
   uint32_t epoch = 0;
   // Longest wait for one phase's messages.
   absl::Duration phase_timeout = absl::Seconds(60);

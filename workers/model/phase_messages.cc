@@ -2,18 +2,22 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <limits>
+#include <vector>
 
 namespace rally {
 namespace {
 
 constexpr float kNegativeInfinity = -std::numeric_limits<float>::infinity();
 
-// Copies rows [row, row + rows) of `from` to `*to` and moves `*to` past them.
-void AppendRows(const float* from, int64_t row, int64_t rows, int64_t width, float** to) {
+// Copies rows [row, row + rows) of `from`, of `width` bytes each, to `*to` and moves `*to` past
+// them.
+void AppendRows(const void* from, int64_t row, int64_t rows, int64_t width, std::byte** to) {
   if (rows == 0) return;
-  std::memcpy(*to, from + row * width, static_cast<size_t>(rows * width) * sizeof(float));
+  std::memcpy(*to, static_cast<const std::byte*>(from) + row * width,
+              static_cast<size_t>(rows * width));
   *to += rows * width;
 }
 
@@ -38,8 +42,9 @@ std::vector<Part> PartsInTaskOrder(absl::Span<const Route* const> routes, const 
   std::vector<Part> parts;
   for (size_t r = 0; r < routes.size(); ++r) {
     const Route& route = *routes[r];
-    const float* out = replies[r].data();
-    const float* lse = out + route.query_rows * sizes.query;
+    const ReplyLayout layout = LayOutReply(route, sizes, /*backward=*/false);
+    const float* out = replies[r].data() + layout.queries;
+    const float* lse = replies[r].data() + layout.lse;
     for (size_t i = 0; i < route.queries.size(); ++i) {
       const HomeRows& rows = route.queries[i];
       parts.push_back({route.tasks[i], &rows, out, lse});
@@ -72,34 +77,27 @@ void MergeHead(const float* part, float part_lse, int64_t head_dim, float* out, 
 
 }  // namespace
 
-int64_t RequestFloats(const Route& route, const RowSizes& sizes, bool backward) {
-  const int64_t per_query = backward ? 2 * sizes.query + 2 * sizes.heads : sizes.query;
-  return route.query_rows * per_query + route.kv_rows * 2 * sizes.keys;
-}
-
-int64_t ReplyFloats(const Route& route, const RowSizes& sizes, bool backward) {
-  if (backward) return route.query_rows * sizes.query + route.kv_rows * 2 * sizes.keys;
-  return route.query_rows * (sizes.query + sizes.heads);
-}
-
 void PackRequest(const Route& route, const RowSizes& sizes, bool backward, const HomeInputs& inputs,
-                 absl::Span<float> message) {
-  float* to = message.data();
-  const auto append_queries = [&](const float* from, int64_t width) {
+                 absl::Span<std::byte> message) {
+  const RequestLayout layout = LayOutRequest(route, sizes, backward);
+  const int64_t element = ElementBytes(sizes.element);
+  const auto pack_queries = [&](const void* from, int64_t width, int64_t at) {
+    std::byte* to = message.data() + at;
     for (const HomeRows& rows : route.queries) AppendRows(from, rows.row, rows.rows(), width, &to);
   };
-  const auto append_keys = [&](const std::array<const float*, kNanoBatches>& from) {
+  const auto pack_keys = [&](const std::array<const void*, kNanoBatches>& from, int64_t at) {
+    std::byte* to = message.data() + at;
     for (const HomeRows& rows : route.keys) {
-      AppendRows(from[rows.nano_batch], rows.row, rows.rows(), sizes.keys, &to);
+      AppendRows(from[rows.nano_batch], rows.row, rows.rows(), sizes.keys * element, &to);
     }
   };
-  append_queries(inputs.q_TNH, sizes.query);
-  append_keys(inputs.k_TMH);
-  append_keys(inputs.v_TMH);
+  pack_queries(inputs.q_TNH, sizes.query * element, layout.q);
+  pack_keys(inputs.k_TMH, layout.k);
+  pack_keys(inputs.v_TMH, layout.v);
   if (!backward) return;
-  append_queries(inputs.d_out_TNH, sizes.query);
-  append_queries(inputs.lse_TN, sizes.heads);
-  append_queries(inputs.delta_TN, sizes.heads);
+  pack_queries(inputs.d_out_TNH, sizes.query * element, layout.d_out);
+  pack_queries(inputs.lse_TN, sizes.heads * sizeof(float), layout.lse);
+  pack_queries(inputs.delta_TN, sizes.heads * sizeof(float), layout.delta);
 }
 
 void MergeReplies(absl::Span<const Route* const> routes, const RowSizes& sizes,
@@ -120,16 +118,19 @@ void MergeReplies(absl::Span<const Route* const> routes, const RowSizes& sizes,
 
 void AddGradients(const Route& route, const RowSizes& sizes, absl::Span<const float> reply,
                   const HomeGradients& gradients) {
-  const float* from = reply.data();
+  const ReplyLayout layout = LayOutReply(route, sizes, /*backward=*/true);
+  const auto add_keys = [&](int64_t at, const std::array<float*, kNanoBatches>& to) {
+    const float* from = reply.data() + at;
+    for (const HomeRows& rows : route.keys) {
+      AddRows(&from, rows.row, rows.rows(), sizes.keys, to[rows.nano_batch]);
+    }
+  };
+  const float* queries = reply.data() + layout.queries;
   for (const HomeRows& rows : route.queries) {
-    AddRows(&from, rows.row, rows.rows(), sizes.query, gradients.d_q_TNH);
+    AddRows(&queries, rows.row, rows.rows(), sizes.query, gradients.d_q_TNH);
   }
-  for (const HomeRows& rows : route.keys) {
-    AddRows(&from, rows.row, rows.rows(), sizes.keys, gradients.d_k_TMH[rows.nano_batch]);
-  }
-  for (const HomeRows& rows : route.keys) {
-    AddRows(&from, rows.row, rows.rows(), sizes.keys, gradients.d_v_TMH[rows.nano_batch]);
-  }
+  add_keys(layout.d_k, gradients.d_k_TMH);
+  add_keys(layout.d_v, gradients.d_v_TMH);
 }
 
 }  // namespace rally

@@ -1,35 +1,28 @@
 // Phase messages: rows of a home into requests, replies back into rows.
 //
-// Plain loops over host memory, in the layout scheduler/phase_routes.h gives. `Rows` points at the
-// home's tensors of one phase; keys may lie in ping or pong, so key-like tensors come by
-// nano-batch. Pure functions; any thread.
+// Plain loops over host memory, in the layout scheduler/message_layout.h gives. A home's tensors of
+// one phase come as pointers; keys may lie in ping or pong, so key-like tensors come by nano-batch.
+// Pure functions; any thread.
 #ifndef RALLY_WORKERS_MODEL_PHASE_MESSAGES_H_
 #define RALLY_WORKERS_MODEL_PHASE_MESSAGES_H_
 
 #include <array>
-#include <cstdint>
-#include <vector>
+#include <cstddef>
 
 #include <absl/types/span.h>
 
 #include "scheduler/document.h"
-#include "scheduler/phase_routes.h"
+#include "scheduler/message_layout.h"
 
 namespace rally {
 
-// Floats per row.
-struct RowSizes {
-  int64_t heads = 0;  // N
-  int64_t query = 0;  // N * H
-  int64_t keys = 0;   // M * H
-};
-
-// What a home sends of one phase. The last three are for backward phases only.
+// What a home sends of one phase; what is void here are elements of RowSizes::element. The last
+// three are for backward phases only.
 struct HomeInputs {
-  const float* q_TNH = nullptr;
-  std::array<const float*, kNanoBatches> k_TMH = {};
-  std::array<const float*, kNanoBatches> v_TMH = {};
-  const float* d_out_TNH = nullptr;
+  const void* q_TNH = nullptr;
+  std::array<const void*, kNanoBatches> k_TMH = {};
+  std::array<const void*, kNanoBatches> v_TMH = {};
+  const void* d_out_TNH = nullptr;
   const float* lse_TN = nullptr;
   const float* delta_TN = nullptr;
 };
@@ -41,13 +34,9 @@ struct HomeGradients {
   std::array<float*, kNanoBatches> d_v_TMH = {};
 };
 
-// Floats of a route's messages.
-int64_t RequestFloats(const Route& route, const RowSizes& sizes, bool backward);
-int64_t ReplyFloats(const Route& route, const RowSizes& sizes, bool backward);
-
-// Writes a request; `message` has RequestFloats.
+// Writes a request; `message` has the layout's size.
 void PackRequest(const Route& route, const RowSizes& sizes, bool backward, const HomeInputs& inputs,
-                 absl::Span<float> message);
+                 absl::Span<std::byte> message);
 
 // Merges the forward replies of all of a home's routes, in the plan's task order, in float32:
 // rows that several tasks computed are weighted by their log-sum-exps. Writes out_TNH and lse_TN

@@ -40,7 +40,8 @@ struct RemoteAttention::Exchange : torch::CustomClassHolder {
   Phase phase;  // Forward.
   std::vector<const Route*> routes;
   int64_t tokens = 0;  // T
-  // Detached: they share memory with the graph's tensors but do not keep the graph alive.
+  // Detached: they may share memory with the graph's tensors but do not keep the graph alive. In
+  // the job's element; what ping has of keys and values is shared with pong.
   at::Tensor q_TNH;
   std::array<at::Tensor, kNanoBatches> k_TMH;
   std::array<at::Tensor, kNanoBatches> v_TMH;
@@ -56,8 +57,12 @@ namespace {
 using Exchange = RemoteAttention::Exchange;
 using ExchangePointer = c10::intrusive_ptr<Exchange>;
 
-const float* Data(const at::Tensor& tensor) {
-  return tensor.defined() ? tensor.data_ptr<float>() : nullptr;
+at::ScalarType TypeOf(AttentionElement element) {
+  return element == AttentionElement::kBfloat16 ? at::kBFloat16 : at::kFloat;
+}
+
+const void* Data(const at::Tensor& tensor) {
+  return tensor.defined() ? tensor.data_ptr() : nullptr;
 }
 
 HomeInputs InputsOf(const Exchange& exchange) {
@@ -92,15 +97,15 @@ class DispatchFunction : public torch::autograd::Function<DispatchFunction> {
   static variable_list backward(AutogradContext* ctx, const variable_list& /*of the ticket*/) {
     const ExchangePointer exchange = Load(ctx);
     exchange->attention->ServeAndWait(Direction::kBackward, exchange.get());
-    const at::Tensor d_q_TNH = at::zeros_like(exchange->q_TNH);
+    const at::Tensor d_q_TNH = at::zeros_like(exchange->q_TNH, at::kFloat);
     std::array<at::Tensor, kNanoBatches> d_k_TMH;
     std::array<at::Tensor, kNanoBatches> d_v_TMH;
     HomeGradients gradients;
     gradients.d_q_TNH = d_q_TNH.data_ptr<float>();
     for (int nano = 0; nano < kNanoBatches; ++nano) {
       if (!exchange->k_TMH[nano].defined()) continue;
-      d_k_TMH[nano] = at::zeros_like(exchange->k_TMH[nano]);
-      d_v_TMH[nano] = at::zeros_like(exchange->v_TMH[nano]);
+      d_k_TMH[nano] = at::zeros_like(exchange->k_TMH[nano], at::kFloat);
+      d_v_TMH[nano] = at::zeros_like(exchange->v_TMH[nano], at::kFloat);
       gradients.d_k_TMH[nano] = d_k_TMH[nano].data_ptr<float>();
       gradients.d_v_TMH[nano] = d_v_TMH[nano].data_ptr<float>();
     }
@@ -123,7 +128,7 @@ class CollectFunction : public torch::autograd::Function<CollectFunction> {
                             const at::Tensor& /*ticket*/) {
     Save(exchange, ctx);
     exchange->attention->ServeAndWait(Direction::kForward, exchange.get());
-    const at::Tensor out_TNH = at::empty_like(exchange->q_TNH);
+    const at::Tensor out_TNH = at::empty_like(exchange->q_TNH, at::kFloat);
     exchange->out_TNH = out_TNH.detach();
     exchange->lse_TN = at::empty({out_TNH.size(0), out_TNH.size(1)}, out_TNH.options());
     exchange->attention->Merge(exchange.get());
@@ -132,16 +137,17 @@ class CollectFunction : public torch::autograd::Function<CollectFunction> {
 
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
     const ExchangePointer exchange = Load(ctx);
-    const at::Tensor d_out_TNH = gradients[0].contiguous();
+    const at::Tensor d_out_TNH = gradients[0].to(exchange->q_TNH.scalar_type()).contiguous();
+    // Of d_out as the server has it, so that a row of ds sums to zero there.
     const at::Tensor delta_TN = (d_out_TNH * exchange->out_TNH).sum(-1);
     HomeInputs inputs = InputsOf(*exchange);
     inputs.d_out_TNH = Data(d_out_TNH);
-    inputs.lse_TN = Data(exchange->lse_TN);
-    inputs.delta_TN = Data(delta_TN);
+    inputs.lse_TN = exchange->lse_TN.data_ptr<float>();
+    inputs.delta_TN = delta_TN.data_ptr<float>();
     exchange->attention->Post(Direction::kBackward, inputs, exchange.get());
     exchange->out_TNH.reset();
     exchange->lse_TN.reset();
-    return {at::Tensor(), at::zeros({1}, d_out_TNH.options())};
+    return {at::Tensor(), at::zeros({1}, gradients[0].options())};
   }
 };
 
@@ -161,16 +167,12 @@ std::string Describe(const Phase& phase) {
                       phase.direction == Direction::kForward ? " forward" : " backward");
 }
 
-RowSizes SizesOf(const ModelShape& shape) {
-  return {shape.heads, shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim};
-}
-
 }  // namespace
 
 RemoteAttention::RemoteAttention(const RemoteAttentionOptions& options, Transport* transport,
                                  BufferPool* pool, InPlaceService service)
     : options_(options),
-      sizes_(SizesOf(options.shape)),
+      sizes_(RowSizesOf(options.shape, options.element)),
       transport_(transport),
       pool_(pool),
       service_(std::move(service)) {}
@@ -209,14 +211,18 @@ at::Tensor RemoteAttention::Dispatch(const Phase& phase, const QueryKeyValue& ro
   exchange->phase = phase;
   exchange->routes = routes_[phase.micro_batch][phase.nano_batch].FromHome(options_.rank);
   exchange->tokens = rows.q_TNH.size(0);
-  exchange->q_TNH = rows.q_TNH.detach().contiguous();
-  exchange->k_TMH[phase.nano_batch] = rows.k_TMH.detach().contiguous();
-  exchange->v_TMH[phase.nano_batch] = rows.v_TMH.detach().contiguous();
+  const auto as_sent = [this](const at::Tensor& tensor) {
+    return tensor.detach().to(TypeOf(options_.element)).contiguous();
+  };
+  exchange->q_TNH = as_sent(rows.q_TNH);
+  exchange->k_TMH[phase.nano_batch] = as_sent(rows.k_TMH);
+  exchange->v_TMH[phase.nano_batch] = as_sent(rows.v_TMH);
   c10::optional<at::Tensor> ping_k;
   c10::optional<at::Tensor> ping_v;
   if (ping != nullptr) {
-    exchange->k_TMH[0] = ping->k_TMH.detach().contiguous();
-    exchange->v_TMH[0] = ping->v_TMH.detach().contiguous();
+    RALLY_CHECK(!dispatched_.empty(), "pong came before ping");
+    exchange->k_TMH[0] = dispatched_.back()->k_TMH[0];
+    exchange->v_TMH[0] = dispatched_.back()->v_TMH[0];
     ping_k = ping->k_TMH;
     ping_v = ping->v_TMH;
   }
@@ -243,14 +249,14 @@ void RemoteAttention::Post(Direction direction, const HomeInputs& inputs, Exchan
 void RemoteAttention::PostRoute(const Route& route, const Phase& phase, const HomeInputs& inputs,
                                 Exchange* exchange) {
   const bool backward = phase.direction == Direction::kBackward;
-  Buffer reply = pool_->Allocate(ReplyFloats(route, sizes_, backward) * sizeof(float));
+  Buffer reply = pool_->Allocate(LayOutReply(route, sizes_, backward).bytes());
   if (reply.size() > 0) {
     exchange->transfers.push_back(transport_->Receive(
         route.server, MakeTag(phase, MessageKind::kReply, route.server), reply.bytes()));
   }
   exchange->replies.push_back(std::move(reply));
-  Buffer request = pool_->Allocate(RequestFloats(route, sizes_, backward) * sizeof(float));
-  PackRequest(route, sizes_, backward, inputs, request.floats());
+  Buffer request = pool_->Allocate(LayOutRequest(route, sizes_, backward).size);
+  PackRequest(route, sizes_, backward, inputs, request.bytes());
   exchange->transfers.push_back(transport_->Send(
       route.server, MakeTag(phase, MessageKind::kRequest, options_.rank), request.bytes()));
   exchange->requests.push_back(std::move(request));

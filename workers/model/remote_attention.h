@@ -3,7 +3,9 @@
 // Forward: Dispatch sends query, key and value rows along the plan's routes and posts the receives;
 // Collect serves this rank's own tasks, waits for the replies and merges them. Backward mirrors it:
 // that of Collect sends again, with d_out, lse and delta; that of Dispatch serves, waits and sums
-// d_q, d_k and d_v. Rows are float32 on the wire, whatever the layers compute in.
+// d_q, d_k and d_v. Rows come and go in float32. Where the job's element is bfloat16, Dispatch
+// rounds q, k and v to it once, and the backward of Collect rounds d_out, to nearest even; delta is
+// of d_out as rounded. Replies are float32 whatever the element.
 //
 // Every phase of the plan runs, in PhaseOrder, even if this rank has no rows in it; a call out of
 // that order is an Internal error, not a hang. A phase's inputs are kept until its backward is
@@ -38,6 +40,7 @@ namespace rally {
 
 struct RemoteAttentionOptions {
   ModelShape shape;
+  AttentionElement element = AttentionElement::kFloat32;  // Of requests; the servers' too.
   int32_t rank = 0;
   uint32_t epoch = 0;
   absl::Duration phase_timeout = absl::Seconds(60);

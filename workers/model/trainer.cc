@@ -50,7 +50,8 @@ class TrainerImpl final : public Trainer {
         read_tokens_(std::move(read_tokens)),
         weights_(options.spec.model, InitialValues(options.spec), ComputeTypeOf(options.spec)),
         transformer_(options.spec.model, &weights_),
-        attention_({options.spec.model, options.rank, options.epoch, options.phase_timeout},
+        attention_({options.spec.model, options.spec.attention_element(), options.rank,
+                    options.epoch, options.phase_timeout},
                    transport, pool, std::move(service)),
         decorated_attention_(decorate ? decorate(&attention_) : nullptr),
         optimizer_(options.spec.optimizer, &weights_.layout()) {}

@@ -22,13 +22,12 @@ struct AttentionGrid {
   std::vector<int64_t> mean_keys;   // Allowed keys of a row, in the mean; each at least 1.
 };
 
-// Every query_rows with every mean_keys, for the model's heads and a causal mask. A call computes
-// several tasks of a shape, as a phase does: the last rows of a document where it has that many
-// keys, else rows that see all of them.
-absl::StatusOr<RateGrid::Points> MeasureAttentionRates(const ModelShape& model, Direction direction,
-                                                       const AttentionGrid& grid,
-                                                       const TimingEffort& effort,
-                                                       AttentionKernel* kernel);
+// Every query_rows with every mean_keys, for the model's heads, rows of `element` and a causal
+// mask. A call computes several tasks of a shape, as a phase does: the last rows of a document
+// where it has that many keys, else rows that see all of them.
+absl::StatusOr<RateGrid::Points> MeasureAttentionRates(
+    const ModelShape& model, AttentionElement element, Direction direction,
+    const AttentionGrid& grid, const TimingEffort& effort, AttentionKernel* kernel);
 
 }  // namespace rally
 

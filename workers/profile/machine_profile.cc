@@ -21,7 +21,8 @@ namespace {
 
 using Progress = std::function<void(const std::string&)>;
 
-constexpr int64_t kElementBytes = sizeof(float);  // Rows travel in float32.
+// Of replies; requests of a bfloat16 job take half (scheduler/message_layout.h).
+constexpr int64_t kElementBytes = sizeof(float);
 
 // What is measured, and for how long.
 struct Extent {
@@ -135,13 +136,15 @@ class MachineProfiler {
     for (const Direction direction : {Direction::kForward, Direction::kBackward}) {
       progress_(absl::StrCat("core attention, ",
                              direction == Direction::kForward ? "forward" : "backward"));
-      RALLY_ASSIGN_OR_RETURN(profile_.attention[static_cast<size_t>(direction)],
-                             MeasureAttentionRates(options_.spec.model, direction, extent_.grid,
-                                                   extent_.timing, kernel.get()));
+      RALLY_ASSIGN_OR_RETURN(
+          profile_.attention[static_cast<size_t>(direction)],
+          MeasureAttentionRates(options_.spec.model, options_.spec.attention_element(), direction,
+                                extent_.grid, extent_.timing, kernel.get()));
     }
     progress_("phases");
-    RALLY_ASSIGN_OR_RETURN(
-        profile_.phase, MeasurePhaseCosts(options_.spec.model, 5 * extent_.repeats, kernel.get()));
+    RALLY_ASSIGN_OR_RETURN(profile_.phase,
+                           MeasurePhaseCosts(options_.spec.model, options_.spec.attention_element(),
+                                             5 * extent_.repeats, kernel.get()));
     return MeasureModel();
   }
 

@@ -8,6 +8,7 @@
 #include <absl/time/clock.h>
 
 #include "common/status_macros.h"
+#include "scheduler/message_layout.h"
 #include "scheduler/phase_routes.h"
 #include "scheduler/planner.h"
 #include "workers/attention/attention_server.h"
@@ -38,16 +39,18 @@ absl::StatusOr<Plan> OneDocument(const ModelShape& model, int64_t tokens) {
 // Home and server of one phase, both here.
 class LocalPhase {
  public:
-  LocalPhase(const ModelShape& model, Plan plan, AttentionKernel* kernel)
-      : sizes_{model.heads, model.heads * model.head_dim, model.kv_heads * model.head_dim},
+  LocalPhase(const ModelShape& model, AttentionElement element, Plan plan, AttentionKernel* kernel)
+      : sizes_(RowSizesOf(model, element)),
         plan_(std::make_shared<const Plan>(std::move(plan))),
         routes_(RoutePhase(*plan_, 0, 0)),
         transport_(std::move(MakeInProcessTransports(1)[0])) {
     AttentionServerOptions options;
     options.shape = model;
     options.shape.layers = 1;
+    options.element = element;
     server_ = MakeAttentionServer(options, transport_.get(), kernel, &pool_);
     const int64_t tokens = plan_->documents[0].tokens;
+    // As bfloat16, these are rows of 0 and 0.5.
     for (auto* rows : {&q_, &out_, &d_out_, &d_q_}) rows->assign(tokens * sizes_.query, 0.5f);
     for (auto* rows : {&k_, &v_, &d_k_, &d_v_}) rows->assign(tokens * sizes_.keys, 0.5f);
     for (auto* rows : {&lse_, &delta_}) rows->assign(tokens * sizes_.heads, 0.5f);
@@ -65,11 +68,11 @@ class LocalPhase {
     const absl::Duration kernel_before = server_->stats().compute;
     const absl::Time start = absl::Now();
     RALLY_RETURN_IF_ERROR(server_->PostPhase(phase));
-    const Buffer reply = pool_.Allocate(ReplyFloats(route, sizes_, backward) * sizeof(float));
-    const Buffer request = pool_.Allocate(RequestFloats(route, sizes_, backward) * sizeof(float));
+    const Buffer reply = pool_.Allocate(LayOutReply(route, sizes_, backward).bytes());
+    const Buffer request = pool_.Allocate(LayOutRequest(route, sizes_, backward).size);
     Tag tag{.backward = backward, .kind = MessageKind::kReply};
     const Transfer receive = transport_->Receive(0, tag, reply.bytes());
-    PackRequest(route, sizes_, backward, Inputs(), request.floats());
+    PackRequest(route, sizes_, backward, Inputs(), request.bytes());
     tag.kind = MessageKind::kRequest;
     const Transfer send = transport_->Send(0, tag, request.bytes());
     RALLY_RETURN_IF_ERROR(server_->ServePhase(phase));
@@ -81,9 +84,8 @@ class LocalPhase {
   double Bytes(Direction direction) const {
     const bool backward = direction == Direction::kBackward;
     const Route& route = routes_.routes[0];
-    return static_cast<double>(
-        (RequestFloats(route, sizes_, backward) + ReplyFloats(route, sizes_, backward)) *
-        static_cast<int64_t>(sizeof(float)));
+    return static_cast<double>(LayOutRequest(route, sizes_, backward).size +
+                               LayOutReply(route, sizes_, backward).bytes());
   }
 
  private:
@@ -122,10 +124,10 @@ struct PhaseTimes {
   std::array<double, kDirections> bytes;
 };
 
-absl::StatusOr<PhaseTimes> Measure(const ModelShape& model, int64_t tokens, int repeats,
-                                   AttentionKernel* kernel) {
+absl::StatusOr<PhaseTimes> Measure(const ModelShape& model, AttentionElement element,
+                                   int64_t tokens, int repeats, AttentionKernel* kernel) {
   RALLY_ASSIGN_OR_RETURN(Plan plan, OneDocument(model, tokens));
-  LocalPhase phase(model, std::move(plan), kernel);
+  LocalPhase phase(model, element, std::move(plan), kernel);
   RALLY_RETURN_IF_ERROR(phase.Connect());
   std::array<std::vector<double>, kDirections> samples;
   for (int i = 0; i <= repeats; ++i) {
@@ -142,10 +144,13 @@ absl::StatusOr<PhaseTimes> Measure(const ModelShape& model, int64_t tokens, int 
 }  // namespace
 
 absl::StatusOr<std::array<Profile::Cost, kDirections>> MeasurePhaseCosts(const ModelShape& model,
+                                                                         AttentionElement element,
                                                                          int repeats,
                                                                          AttentionKernel* kernel) {
-  RALLY_ASSIGN_OR_RETURN(const PhaseTimes few, Measure(model, kFewTokens, repeats, kernel));
-  RALLY_ASSIGN_OR_RETURN(const PhaseTimes many, Measure(model, kManyTokens, repeats, kernel));
+  RALLY_ASSIGN_OR_RETURN(const PhaseTimes few,
+                         Measure(model, element, kFewTokens, repeats, kernel));
+  RALLY_ASSIGN_OR_RETURN(const PhaseTimes many,
+                         Measure(model, element, kManyTokens, repeats, kernel));
   std::array<Profile::Cost, kDirections> costs;
   for (size_t d = 0; d < kDirections; ++d) {
     const double each =

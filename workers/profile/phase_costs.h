@@ -18,6 +18,7 @@ namespace rally {
 
 // By direction; medians of `repeats` phases.
 absl::StatusOr<std::array<Profile::Cost, kDirections>> MeasurePhaseCosts(const ModelShape& model,
+                                                                         AttentionElement element,
                                                                          int repeats,
                                                                          AttentionKernel* kernel);
 
