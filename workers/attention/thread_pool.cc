@@ -1,32 +1,12 @@
 #include "workers/attention/thread_pool.h"
 
-#include <sched.h>
-
 #include <algorithm>
 
-#include "common/cores.h"
-
 namespace rally {
-namespace {
-
-// The calling thread, where the system lets it.
-void Pin(int core) {
-  cpu_set_t cores;
-  CPU_ZERO(&cores);
-  CPU_SET(core, &cores);
-  sched_setaffinity(0, sizeof(cores), &cores);
-}
-
-}  // namespace
 
 ThreadPool::ThreadPool(int threads) {
-  const std::vector<int> cores = AllowedCores();
-  const bool pinned = threads == static_cast<int>(cores.size()) && threads == UsableCores();
   for (int thread = 1; thread < threads; ++thread) {
-    workers_.emplace_back([this, thread, pinned, core = cores[thread % cores.size()]] {
-      if (pinned) Pin(core);
-      Work(thread);
-    });
+    workers_.emplace_back([this, thread] { Work(thread); });
   }
 }
 

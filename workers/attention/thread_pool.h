@@ -3,9 +3,6 @@
 // Run calls a function once on each of some threads, the caller's among them, and returns when all
 // have returned. A pool of one thread starts none: everything happens on the caller's.
 //
-// A pool of exactly as many threads as cores keeps each of its own on one core; the caller's goes
-// where it will. It does not where a limit of CPU time makes usable cores fewer than there are.
-//
 // One Run at a time. The threads sleep between runs.
 #ifndef RALLY_WORKERS_ATTENTION_THREAD_POOL_H_
 #define RALLY_WORKERS_ATTENTION_THREAD_POOL_H_
