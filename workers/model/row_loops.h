@@ -54,7 +54,7 @@ struct RowLoops {
   // polynomial of degree 6 for e^r on [-log(2) / 2, log(2) / 2], of relative error 1.1e-8.
   RALLY_INLINE float Exp(float x) {
     constexpr float kLow = -0x1.5d589ep6f;  // 2^-126, the least normal number.
-    constexpr float kHigh = 0x1.61814ap6f;  // 2^127.49: k is at most 127.
+    constexpr float kHigh = 0x1.617a32p6f;  // 2^127.49: k is at most 127.
     const float bounded = x > kHigh ? kHigh : x;
     // The sum's last bit is worth 1, and its last nine are the biased exponent of 2^k.
     constexpr float kRound = 0x1.8p23f + 127.0f;
