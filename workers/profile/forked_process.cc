@@ -50,11 +50,13 @@ ForkedProcess::~ForkedProcess() {
 
 absl::StatusOr<std::string> SwapText(int fd, const std::string& mine) {
   uint64_t length = mine.size();
+  // No bytes are neither sent nor received: the other may have gone, knowing that none follow, and
+  // a receive would wait for some.
   bool ok = send(fd, &length, sizeof(length), MSG_NOSIGNAL) == sizeof(length) &&
-            send(fd, mine.data(), mine.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(mine.size()) &&
+            (mine.empty() || send(fd, mine.data(), mine.size(), MSG_NOSIGNAL) ==
+                                 static_cast<ssize_t>(mine.size())) &&
             recv(fd, &length, sizeof(length), MSG_WAITALL) == sizeof(length);
   std::string other(ok ? length : 0, '\0');
-  // A receive of no bytes would wait for some.
   ok = ok &&
        (length == 0 || recv(fd, other.data(), length, MSG_WAITALL) == static_cast<ssize_t>(length));
   if (!ok) return absl::UnavailableError("the second process of the measurement has gone");
