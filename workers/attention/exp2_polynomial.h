@@ -41,6 +41,25 @@ class Exp2Polynomial {
   Reg coefficient_[kDegree + 1];
 };
 
+// exp2(scale * (x - max)), with a scale of 1 unless kScaled. The difference is scaled, not each x:
+// it must be 0 at the maximum.
+template <class V, bool kScaled>
+class Exp2OfDifference {
+ public:
+  using Reg = typename V::Reg;
+
+  explicit Exp2OfDifference(float scale) : scale_(V::Constant(scale)) {}
+
+  Reg operator()(Reg x, Reg max) const {
+    const Reg difference = V::Sub(x, max);
+    return V::Exp2(polynomial_, kScaled ? V::Mul(scale_, difference) : difference);
+  }
+
+ private:
+  const Exp2Polynomial<V> polynomial_;
+  const Reg scale_;
+};
+
 }  // namespace rally
 
 #endif  // RALLY_WORKERS_ATTENTION_EXP2_POLYNOMIAL_H_

@@ -42,6 +42,7 @@ class ForwardTileRun {
   static constexpr int kMaxPanelRows = V::kMaxVectors * V::kLanes;
   // Queries of whole elements can take the scale without loss.
   static constexpr bool kScaledQueries = V::kPack == 1;
+  using Exponential = Exp2OfDifference<V, !kScaledQueries>;
 
  public:
   explicit ForwardTileRun(const ForwardTile& tile)
@@ -241,7 +242,7 @@ class ForwardTileRun {
   // the rescaling of older terms follow.
   template <int C>
   void Softmax(const ForwardPanel& panel, const KeySpan& keys, const float* old_max) {
-    const ExponentialOf exponential(score_scale_);
+    const Exponential exponential(score_scale_);
     Reg max[C];
     Reg sum[C];
 #pragma GCC unroll 4
@@ -264,25 +265,9 @@ class ForwardTileRun {
   // Finite also for a row without an allowed key, or its terms would be NaN.
   static Reg FiniteMax(const float* max) { return V::Max(V::Broadcast(kLowestMax), V::Load(max)); }
 
-  // exp2(scale * (score - max)). The difference is scaled, not each score: it must be 0 at the
-  // maximum.
-  class ExponentialOf {
-   public:
-    explicit ExponentialOf(float scale) : scale_(V::Constant(scale)) {}
-
-    Reg operator()(Reg score, Reg max) const {
-      const Reg difference = V::Sub(score, max);
-      return V::Exp2(polynomial_, kScaledQueries ? difference : V::Mul(scale_, difference));
-    }
-
-   private:
-    const Exp2Polynomial<V> polynomial_;
-    const Reg scale_;
-  };
-
   template <int C, int J>
   [[gnu::always_inline]] void Exponentials(const KeySpan& keys, int64_t begin, int64_t end,
-                                           const ExponentialOf& exponential, const Reg (&max)[C],
+                                           const Exponential& exponential, const Reg (&max)[C],
                                            Reg (&sum)[C]) {
     constexpr int64_t kRow = C * V::kLanes;
     const float* scores = ScoresOf<C>(keys, begin);
@@ -300,7 +285,7 @@ class ForwardTileRun {
   // are rounded to elements.
   template <int C, int J, int kKeys>
   [[gnu::always_inline]] void UnitOfExponentials(const float* scores, float* out,
-                                                 const ExponentialOf& exponential,
+                                                 const Exponential& exponential,
                                                  const Reg (&max)[C], Reg (&sum)[C]) {
 #pragma GCC unroll 4
     for (int c = J; c < C; ++c) {
@@ -318,7 +303,7 @@ class ForwardTileRun {
 
   template <int C, int J>
   void DiagonalExponentials(const ForwardPanel& panel, const KeySpan& keys,
-                            const ExponentialOf& exponential, const Reg (&max)[C], Reg (&sum)[C]) {
+                            const Exponential& exponential, const Reg (&max)[C], Reg (&sum)[C]) {
     const KeySpan step = DiagonalStep<J>(panel, keys);
     if (step.begin < step.end)
       Exponentials<C, J>(keys, step.begin, step.end, exponential, max, sum);
