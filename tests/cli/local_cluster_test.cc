@@ -204,7 +204,5 @@ TEST_F(LocalClusterTest, ChildrenDieWithTheirParent) {
   for (const pid_t pid : AllPids()) EXPECT_TRUE(WaitFor([&] { return !IsAlive(pid); })) << pid;
 }
 
-TEST(UsableCoresTest, IsAtLeastOne) { EXPECT_GE(UsableCores(), 1); }
-
 }  // namespace
 }  // namespace rally
