@@ -17,8 +17,7 @@ ABSURD = [{"weight_decay": 1}, {"weight_decay": 10}]
 
 def job(dataset, directory, optimizer, **training):
     return merged(small_job(dataset), {
-        "optimizer": merged({"learning_rate": 10, "gradient_clip": 0, "warmup_steps": 0},
-                            optimizer),
+        "optimizer": {"learning_rate": 10, "gradient_clip": 0, "warmup_steps": 0, **optimizer},
         "attention": {"in_place": True}, "training": {"steps": 60, **training},
         "checkpoint": {"directory": directory, "every": 1, "keep": 60}})
 
