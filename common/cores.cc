@@ -5,16 +5,16 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <fstream>
 #include <limits>
 #include <optional>
-#include <sstream>
 
 #include <absl/strings/match.h>
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_split.h>
 #include <absl/strings/string_view.h>
 #include <absl/strings/strip.h>
+
+#include "common/atomic_file.h"
 
 namespace rally {
 namespace {
@@ -23,10 +23,7 @@ constexpr double kNoLimit = std::numeric_limits<double>::infinity();
 
 // Nothing when it can not be read.
 std::string Contents(const std::filesystem::path& path) {
-  std::ifstream file(path);
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
+  return ReadFile(path.string()).value_or("");
 }
 
 // A hierarchy of control groups that can limit CPU time.
