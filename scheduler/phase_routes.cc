@@ -99,10 +99,14 @@ std::vector<const Route*> PhaseRoutes::ToServer(int32_t server) const {
 
 PhaseRoutes RoutePhase(const Plan& plan, int micro_batch, int nano_batch) {
   const MicroBatch& batch = plan.micro_batches[micro_batch];
-  const ShardIndex index(batch);
+  return RouteTasks(batch, batch.tasks[nano_batch]);
+}
+
+PhaseRoutes RouteTasks(const MicroBatch& micro_batch, const std::vector<CaTask>& tasks) {
+  const ShardIndex index(micro_batch);
   RouteMap by_ends;
-  AddQueries(index, batch.tasks[nano_batch], &by_ends);
-  AddKeys(index, batch.tasks[nano_batch], &by_ends);
+  AddQueries(index, tasks, &by_ends);
+  AddKeys(index, tasks, &by_ends);
   PhaseRoutes result;
   result.routes.reserve(by_ends.size());
   for (auto& [ends, route] : by_ends) result.routes.push_back(std::move(route));

@@ -57,6 +57,8 @@ struct PhaseRoutes {
 // The plan must have passed CheckPlan. A task pulls its whole key range [kv_begin, kv_end):
 // planners trim that range to what the mask allows.
 PhaseRoutes RoutePhase(const Plan& plan, int micro_batch, int nano_batch);
+// The same for some of a phase's tasks; Route::tasks then counts these.
+PhaseRoutes RouteTasks(const MicroBatch& micro_batch, const std::vector<CaTask>& tasks);
 
 }  // namespace rally
 

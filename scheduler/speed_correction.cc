@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <utility>
 
 #include "common/check.h"
 
@@ -40,6 +41,14 @@ void SpeedCorrection::Observe(absl::Span<const AttentionTime> times) {
     const double newest = std::clamp(relative, -bound, bound);
     log_speeds_[rank] += options_.smoothing * (newest - log_speeds_[rank]);
   }
+}
+
+void SpeedCorrection::Renumber(absl::Span<const int32_t> previous) {
+  std::vector<double> log_speeds;
+  for (const int32_t rank : previous) {
+    log_speeds.push_back(rank < 0 ? 0.0 : log_speeds_[static_cast<size_t>(rank)]);
+  }
+  log_speeds_ = std::move(log_speeds);
 }
 
 std::vector<double> SpeedCorrection::Weights() const {

@@ -26,8 +26,9 @@ class AttentionMember final : public JobMember {
     return absl::OkStatus();
   }
 
-  absl::Status RunPlan(std::shared_ptr<const Plan> plan, v1::RoundDone* done) override {
-    RALLY_RETURN_IF_ERROR(server_->BeginStep(std::move(plan)));
+  absl::Status RunPlan(std::shared_ptr<const Plan> plan, const CollectedPhases& collected,
+                       v1::RoundDone* done) override {
+    RALLY_RETURN_IF_ERROR(server_->BeginStep(std::move(plan), collected));
     RALLY_RETURN_IF_ERROR(server_->ServeStep());
     *done->mutable_compute() = ToProto(server_->stats().compute);
     *done->mutable_waiting() = ToProto(server_->stats().waiting);
@@ -37,9 +38,9 @@ class AttentionMember final : public JobMember {
 
 }  // namespace
 
-std::unique_ptr<JobMember> MakeAttentionMember(const MemberResources& resources,
-                                               JobAssignment assignment, AbortSwitch* abort) {
-  return std::make_unique<AttentionMember>(resources, std::move(assignment), abort);
+std::unique_ptr<JobMember> MakeAttentionMember(const MemberResources& resources, JobAssignment assignment,
+                                    MemberSwitches switches, PoolFeed* feed) {
+  return std::make_unique<AttentionMember>(resources, std::move(assignment), std::move(switches), feed);
 }
 
 }  // namespace rally

@@ -12,6 +12,24 @@
 #include "workers/transport/ucx_transport.h"
 
 namespace rally {
+namespace {
+
+// Attention servers may be missing, workers may not.
+absl::Status CheckRanks(const JobSpec& spec, int32_t rank, int32_t ranks) {
+  if (ranks >= spec.workers && ranks <= spec.topology().ranks() && rank >= 0 && rank < ranks) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat("rank ", rank, " of ", ranks,
+                                                 " does not fit a job of ", spec.workers, " to ",
+                                                 spec.topology().ranks(), " members"));
+}
+
+}  // namespace
+
+bool StatusIsOfPool(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
+         absl::IsAborted(status) || absl::IsCancelled(status);
+}
 
 absl::StatusOr<JobAssignment> ReadAssignment(const v1::Prepare& prepare, v1::MemberRole role) {
   JobAssignment assignment;
@@ -23,11 +41,8 @@ absl::StatusOr<JobAssignment> ReadAssignment(const v1::Prepare& prepare, v1::Mem
   // In a later epoch a checkpoint may be the job's own though the coordinator never heard of it.
   assignment.restore =
       prepare.restore() || prepare.job().epoch() > 1 || assignment.spec.checkpoint.resume;
-  const int32_t ranks = assignment.spec.topology().ranks();
-  if (prepare.ranks() != ranks || prepare.rank() < 0 || prepare.rank() >= ranks) {
-    return absl::InvalidArgumentError(absl::StrCat("rank ", prepare.rank(), " of ", prepare.ranks(),
-                                                   " does not fit a job of ", ranks, " members"));
-  }
+  assignment.ranks = prepare.ranks();
+  RALLY_RETURN_IF_ERROR(CheckRanks(assignment.spec, prepare.rank(), prepare.ranks()));
   const bool is_worker = prepare.rank() < assignment.spec.workers;
   if (is_worker != (role == v1::MEMBER_ROLE_MODEL)) {
     return absl::InvalidArgumentError(absl::StrCat("rank ", prepare.rank(), " of a job with ",
@@ -37,14 +52,20 @@ absl::StatusOr<JobAssignment> ReadAssignment(const v1::Prepare& prepare, v1::Mem
   return assignment;
 }
 
-JobMember::~JobMember() = default;
+JobMember::~JobMember() { LeavePool(); }
 
-absl::StatusOr<std::unique_ptr<Transport>> JobMember::OpenTransport() const {
-  const int32_t ranks = assignment_.spec.topology().ranks();
-  if (ranks == 1) return std::move(MakeInProcessTransports(1)[0]);
+void JobMember::LeavePool() {
+  pool_->Clear();
+  server_.reset();
+  transport_.reset();
+  bytes_before_round_ = 0;
+}
+
+absl::StatusOr<std::unique_ptr<Transport>> JobMember::MakeTransport() const {
+  if (assignment_.ranks == 1) return std::move(MakeInProcessTransports(1)[0]);
   UcxOptions options;
   options.rank = assignment_.rank;
-  options.ranks = ranks;
+  options.ranks = assignment_.ranks;
   if (!assignment_.single_host) {
     options.transports = kUcxAnyTransport;
     options.network_devices.clear();
@@ -54,13 +75,32 @@ absl::StatusOr<std::unique_ptr<Transport>> JobMember::OpenTransport() const {
   return MakeUcxTransport(options);
 }
 
-absl::StatusOr<v1::Prepared> JobMember::Prepare() {
+absl::StatusOr<v1::Prepared> JobMember::OpenTransport() {
+  RALLY_ASSIGN_OR_RETURN(transport_, MakeTransport());
+  pool_->Add([this](const absl::Status& error) { transport_->Abort(error); });
   v1::Prepared prepared;
-  RALLY_RETURN_IF_ERROR(PrepareRole(&prepared));
-  RALLY_ASSIGN_OR_RETURN(transport_, OpenTransport());
-  abort_.Add([this](const absl::Status& error) { transport_->Abort(error); });
   prepared.set_transport_address(transport_->address());
   return prepared;
+}
+
+absl::StatusOr<v1::Prepared> JobMember::Prepare() {
+  v1::Prepared role;
+  RALLY_RETURN_IF_ERROR(PrepareRole(&role));
+  RALLY_ASSIGN_OR_RETURN(v1::Prepared prepared, OpenTransport());
+  prepared.MergeFrom(role);
+  return prepared;
+}
+
+absl::StatusOr<v1::Prepared> JobMember::Regroup(const v1::Regroup& regroup,
+                                                std::shared_ptr<AbortSwitch> pool) {
+  RALLY_RETURN_IF_ERROR(CheckRanks(assignment_.spec, regroup.rank(), regroup.ranks()));
+  LeavePool();
+  pool_ = std::move(pool);
+  assignment_.epoch = regroup.epoch();
+  assignment_.rank = regroup.rank();
+  assignment_.ranks = regroup.ranks();
+  assignment_.single_host = regroup.single_host();
+  return OpenTransport();
 }
 
 absl::StatusOr<v1::Ready> JobMember::Connect(const v1::Connect& connect) {
@@ -81,45 +121,64 @@ absl::StatusOr<v1::Ready> JobMember::Connect(const v1::Connect& connect) {
   options.phase_timeout = resources_.phase_timeout;
   server_ = MakeAttentionServer(options, transport_.get(), resources_.kernel, resources_.pool);
   v1::Ready ready;
-  RALLY_RETURN_IF_ERROR(ConnectRole(connect, &ready));
+  if (!std::exchange(connected_, true)) {
+    RALLY_RETURN_IF_ERROR(ConnectRole(connect, &ready));
+  } else {
+    UsePool();
+  }
   return ready;
 }
 
 absl::StatusOr<Plan> JobMember::ReadPlan(const v1::Plan& message) const {
   RALLY_ASSIGN_OR_RETURN(Plan plan, FromProto(message));
   RALLY_RETURN_IF_ERROR(CheckPlan(plan, assignment_.spec.model.mask));
-  const Topology topology = assignment_.spec.topology();
-  if (plan.workers != topology.workers || plan.ranks() != topology.ranks()) {
+  const int32_t workers = assignment_.spec.workers;
+  if (plan.workers != workers || plan.ranks() != assignment_.ranks) {
     return absl::InvalidArgumentError(absl::StrCat("a plan for ", plan.workers, " workers of ",
-                                                   plan.ranks(), " members does not fit a job of ",
-                                                   topology.ranks(), " members"));
+                                                   plan.ranks(), " members does not fit ", workers,
+                                                   " of ", assignment_.ranks));
   }
   if (plan.stages != assignment_.spec.paced.stages) {
     return absl::InvalidArgumentError(absl::StrCat("a plan of ", plan.stages,
                                                    " pipeline stages does not fit a job of ",
                                                    assignment_.spec.paced.stages));
   }
-  if (plan.round != next_round_) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("round ", plan.round, " where ", next_round_, " is next"));
-  }
   return plan;
 }
 
-absl::StatusOr<v1::RoundDone> JobMember::RunRound(const v1::Plan& message) {
-  if (server_ == nullptr) return absl::InternalError("a plan came before connect");
-  absl::StatusOr<Plan> plan = ReadPlan(message);
-  // A bad plan is the coordinator's defect, not the job's fault.
-  if (!plan.ok()) {
-    return absl::InternalError(absl::StrCat("refused a plan: ", plan.status().message()));
+absl::StatusOr<CollectedPhases> JobMember::ReadCollected(const v1::PlanMessage& message) const {
+  CollectedPhases collected;
+  collected.by_worker.assign(message.collected().begin(), message.collected().end());
+  const size_t count = collected.by_worker.size();
+  if (count == 0 || (count == static_cast<size_t>(assignment_.spec.workers) &&
+                     collected.first() >= 0)) {
+    return collected;
   }
-  ++next_round_;
-  const int64_t bytes_before = transport_->counters().bytes_sent;
+  return absl::InvalidArgumentError(
+      absl::StrCat("the standing of ", count, " workers of ", assignment_.spec.workers));
+}
+
+absl::StatusOr<v1::RoundDone> JobMember::RunRound(const v1::PlanMessage& message) {
+  if (server_ == nullptr) return absl::InternalError("a plan came before connect");
+  absl::StatusOr<Plan> plan = ReadPlan(message.plan());
+  absl::StatusOr<CollectedPhases> collected = ReadCollected(message);
+  // A bad plan is the coordinator's defect, not the job's fault.
+  if (!plan.ok() || !collected.ok()) {
+    const absl::Status& status = plan.ok() ? collected.status() : plan.status();
+    return absl::InternalError(absl::StrCat("refused a plan: ", status.message()));
+  }
+  // A server may be asked for a round again, for what is left of it.
+  if (assignment_.rank < assignment_.spec.workers && plan->round != next_round_) {
+    return absl::InternalError(
+        absl::StrCat("refused a plan: round ", plan->round, " where ", next_round_, " is next"));
+  }
+  next_round_ = plan->round + 1;
   v1::RoundDone done;
   done.set_round(plan->round);
-  RALLY_RETURN_IF_ERROR(RunPlan(std::make_shared<const Plan>(*std::move(plan)), &done));
+  RALLY_RETURN_IF_ERROR(RunPlan(std::make_shared<const Plan>(*std::move(plan)), *collected, &done));
   const ServerStepStats stats = server_->stats();
-  done.set_bytes_sent(transport_->counters().bytes_sent - bytes_before);
+  done.set_bytes_sent(transport_->counters().bytes_sent - bytes_before_round_);
+  bytes_before_round_ = transport_->counters().bytes_sent;
   *done.mutable_attention_compute() = ToProto(stats.compute);
   done.set_attention_pairs(stats.pairs);
   return done;

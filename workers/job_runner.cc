@@ -16,6 +16,7 @@ namespace {
 // The coordinator has at most a handful of messages under way to a member.
 constexpr size_t kMostCommands = 256;
 constexpr size_t kLongestReason = 8192;  // Bytes.
+constexpr absl::Duration kLongestWait = absl::Hours(1);
 
 const v1::JobEpoch& EpochOf(const v1::CoordinatorMessage& message) {
   switch (message.message_case()) {
@@ -27,6 +28,8 @@ const v1::JobEpoch& EpochOf(const v1::CoordinatorMessage& message) {
       return message.plan().job();
     case v1::CoordinatorMessage::kCommit:
       return message.commit().job();
+    case v1::CoordinatorMessage::kRegroup:
+      return message.regroup().job();
     default:
       return message.release().job();
   }
@@ -57,6 +60,8 @@ void JobRunner::Handle(const v1::CoordinatorMessage& message) {
       return TakeHold(message);
     case v1::CoordinatorMessage::kRelease:
       return BeginRelease(message);
+    case v1::CoordinatorMessage::kRegroup:
+      return ChangePool(message);
     case v1::CoordinatorMessage::kConnect:
     case v1::CoordinatorMessage::kPlan:
     case v1::CoordinatorMessage::kCommit:
@@ -74,23 +79,39 @@ std::optional<JobRunner::Held> JobRunner::Current(const v1::JobEpoch& epoch) con
 }
 
 void JobRunner::Enqueue(const v1::CoordinatorMessage& message, const Held& held) {
-  if (commands_.Push({message, held.abort}, absl::Now()) || commands_.closed()) return;
-  held.abort->Abort(absl::ResourceExhaustedError("the coordinator does not wait for answers"));
+  if (commands_.Push({message, held}, absl::Now()) || commands_.closed()) return;
+  held.Abort(absl::ResourceExhaustedError("the coordinator does not wait for answers"));
 }
 
 void JobRunner::TakeHold(const v1::CoordinatorMessage& message) {
   const v1::JobEpoch& epoch = message.prepare().job();
   if (Current(epoch).has_value()) return;  // A repeat.
-  const Held held = {epoch, std::make_shared<AbortSwitch>()};
+  const Held held = {epoch, std::make_shared<AbortSwitch>(), std::make_shared<AbortSwitch>()};
   {
     absl::MutexLock lock(&mutex_);
     if (held_.has_value()) {
-      held_->abort->Abort(absl::CancelledError(absl::StrCat(Name(epoch), " takes over")));
+      held_->Abort(absl::CancelledError(absl::StrCat(Name(epoch), " takes over")));
     }
     held_ = held;
     outbox_.SetJob(epoch);
   }
   Enqueue(message, held);
+}
+
+void JobRunner::ChangePool(const v1::CoordinatorMessage& message) {
+  const v1::Regroup& regroup = message.regroup();
+  std::optional<Held> held = Current(regroup.job());
+  if (!held.has_value()) return;  // A repeat, or stale.
+  const std::shared_ptr<AbortSwitch> last =
+      std::exchange(held->pool, std::make_shared<AbortSwitch>());
+  held->epoch.set_epoch(regroup.epoch());
+  {
+    absl::MutexLock lock(&mutex_);
+    held_ = held;
+    outbox_.SetJob(held->epoch);
+  }
+  Enqueue(message, *held);
+  last->Abort(absl::AbortedError(absl::StrCat("the attention pool changes: ", regroup.reason())));
 }
 
 void JobRunner::BeginRelease(const v1::CoordinatorMessage& message) {
@@ -102,7 +123,7 @@ void JobRunner::BeginRelease(const v1::CoordinatorMessage& message) {
     return Say(std::move(answer));
   }
   if (release.abort()) {
-    held->abort->Abort(absl::CancelledError(absl::StrCat("released: ", release.reason())));
+    held->Abort(absl::CancelledError(absl::StrCat("released: ", release.reason())));
   }
   Enqueue(message, *held);
 }
@@ -124,7 +145,7 @@ bool JobRunner::Stop(const absl::Status& reason, absl::Time deadline) {
   commands_.Close();
   {
     absl::MutexLock lock(&mutex_);
-    if (held_.has_value()) held_->abort->Abort(reason);
+    if (held_.has_value()) held_->Abort(reason);
     if (!mutex_.AwaitWithDeadline(absl::Condition(&finished_), deadline)) return false;
   }
   thread_.join();
@@ -132,9 +153,8 @@ bool JobRunner::Stop(const absl::Status& reason, absl::Time deadline) {
 }
 
 void JobRunner::Run() {
-  constexpr absl::Duration kLongestWait = absl::Hours(1);
   while (true) {
-    const std::optional<Command> command = commands_.Pop(absl::Now() + kLongestWait);
+    const std::optional<Command> command = NextCommand(absl::Now() + kLongestWait);
     if (command.has_value()) {
       Execute(*command);
     } else if (commands_.closed()) {
@@ -146,29 +166,38 @@ void JobRunner::Run() {
   finished_ = true;
 }
 
+std::optional<JobRunner::Command> JobRunner::NextCommand(absl::Time deadline) {
+  if (put_back_.empty()) return commands_.Pop(deadline);
+  std::optional<Command> command = std::move(put_back_.front());
+  put_back_.pop_front();
+  return command;
+}
+
+// An epoch that was stopped or has failed waits for its Release.
+bool JobRunner::Ignores(const Command& command) const {
+  return abort_ != command.held.abort || !abort_->status().ok() || member_failed_;
+}
+
 void JobRunner::Execute(const Command& command) {
   const v1::CoordinatorMessage& message = command.message;
   if (message.has_release()) return LetGo(message.release().job());
   if (message.has_prepare()) {
     DropMember();  // What a newer epoch has superseded.
     epoch_ = message.prepare().job();
-    abort_ = command.abort;
+    abort_ = command.held.abort;
   }
-  // An epoch that was stopped or has failed waits for its Release.
-  if (abort_ != command.abort || !abort_->status().ok() || member_failed_) return;
+  if (Ignores(command)) return;
   absl::Status status;
   if (message.has_prepare()) {
-    status = Begin(message.prepare());
+    status = Begin(command);
   } else if (member_ == nullptr) {
     return;
+  } else if (message.has_regroup()) {
+    status = Regroup(command, StandingBetweenRounds());
   } else if (message.has_connect()) {
-    v1::MemberMessage answer;
-    absl::StatusOr<v1::Ready> ready = member_->Connect(message.connect());
-    if (!ready.ok()) return Fail(ready.status());
-    *answer.mutable_ready() = *std::move(ready);
-    Say(std::move(answer));
+    status = Connect(message.connect());
   } else if (message.has_plan()) {
-    plans_.push_back(message.plan().plan());
+    plans_.push_back(message.plan());
   } else if (message.has_commit()) {
     status = Commit(message.commit());
   }
@@ -176,13 +205,14 @@ void JobRunner::Execute(const Command& command) {
   if (!status.ok()) Fail(status);
 }
 
-absl::Status JobRunner::Begin(const v1::Prepare& prepare) {
+absl::Status JobRunner::Begin(const Command& command) {
+  const v1::Prepare& prepare = command.message.prepare();
   RALLY_ASSIGN_OR_RETURN(JobAssignment assignment, ReadAssignment(prepare, role_));
   RALLY_LOG_INFO("{}: rank {} of {}", Name(epoch_), prepare.rank(), prepare.ranks());
   const auto make = assignment.spec.paced.enabled()  ? MakePacedMember
                     : role_ == v1::MEMBER_ROLE_MODEL ? MakeModelMember
                                                      : MakeAttentionMember;
-  member_ = make(resources_, std::move(assignment), abort_.get());
+  member_ = make(resources_, std::move(assignment), {abort_.get(), command.held.pool}, this);
   RALLY_ASSIGN_OR_RETURN(v1::Prepared prepared, member_->Prepare());
   v1::MemberMessage answer;
   *answer.mutable_prepared() = std::move(prepared);
@@ -190,13 +220,96 @@ absl::Status JobRunner::Begin(const v1::Prepare& prepare) {
   return absl::OkStatus();
 }
 
+absl::Status JobRunner::Regroup(const Command& command, const v1::Standing& standing) {
+  const v1::Regroup& regroup = command.message.regroup();
+  epoch_.set_epoch(regroup.epoch());
+  plans_.clear();  // Of the epoch before: they come again.
+  RALLY_ASSIGN_OR_RETURN(v1::Prepared prepared, member_->Regroup(regroup, command.held.pool));
+  RALLY_LOG_INFO("{}: rank {} of {}: {}", Name(epoch_), regroup.rank(), regroup.ranks(),
+                 regroup.reason());
+  v1::MemberMessage answer;
+  *answer.mutable_prepared() = std::move(prepared);
+  *answer.mutable_prepared()->mutable_standing() = standing;
+  Say(std::move(answer));
+  return absl::OkStatus();
+}
+
+absl::Status JobRunner::Connect(const v1::Connect& connect) {
+  RALLY_ASSIGN_OR_RETURN(v1::Ready ready, member_->Connect(connect));
+  v1::MemberMessage answer;
+  *answer.mutable_ready() = std::move(ready);
+  Say(std::move(answer));
+  return absl::OkStatus();
+}
+
+v1::Standing JobRunner::StandingBetweenRounds() const {
+  v1::Standing standing;
+  standing.set_round(awaited_commit_.value_or(member_->next_round()));
+  standing.set_begun(awaited_commit_.has_value());
+  standing.set_complete(awaited_commit_.has_value());
+  return standing;
+}
+
+void JobRunner::ReportTrouble(const std::string& what) {
+  RALLY_LOG_WARN("{}: {}", Name(epoch_), what);
+  v1::MemberMessage message;
+  message.mutable_trouble()->set_message(WireText(what, kLongestReason));
+  Say(std::move(message));
+}
+
+absl::StatusOr<std::optional<v1::PlanMessage>> JobRunner::AwaitPlan(const absl::Status& cause,
+                                                                    const v1::Standing& standing) {
+  if (!StatusIsOfPool(cause)) return cause;
+  // The coordinator may not know yet that there is reason for a change.
+  if (!absl::IsAborted(cause)) ReportTrouble(std::string(cause.message()));
+  absl::Time deadline = absl::Now() + resources_.phase_timeout;
+  bool regrouped = false;
+  while (true) {
+    std::optional<Command> command = NextCommand(deadline);
+    if (!abort_->status().ok()) {
+      if (command.has_value()) put_back_.push_front(*std::move(command));
+      return abort_->status();
+    }
+    if (!command.has_value()) return cause;
+    const v1::CoordinatorMessage& message = command->message;
+    if (message.has_release() || message.has_prepare()) {
+      put_back_.push_front(*std::move(command));
+      return absl::CancelledError("the epoch has ended");
+    }
+    if (Ignores(*command)) continue;
+    if (message.has_regroup()) {
+      RALLY_RETURN_IF_ERROR(Regroup(*command, standing));
+      deadline = absl::Now() + kLongestWait;  // For as long as the coordinator finds no servers.
+      regrouped = true;
+    } else if (message.has_connect() && regrouped) {
+      RALLY_RETURN_IF_ERROR(Connect(message.connect()));
+      const v1::Connect& connect = message.connect();
+      const bool resumes =
+          connect.has_resumed_round() && connect.resumed_round() == standing.round();
+      if (!resumes) return std::nullopt;
+    } else if (message.has_plan() && regrouped &&
+               message.plan().plan().round() == standing.round()) {
+      return message.plan();
+    }
+  }
+}
+
 absl::Status JobRunner::RunReadyPlans() {
   while (!awaited_commit_.has_value() && !plans_.empty() && abort_->status().ok()) {
-    RALLY_ASSIGN_OR_RETURN(v1::RoundDone done, member_->RunRound(plans_.front()));
+    const v1::PlanMessage plan = std::move(plans_.front());
     plans_.pop_front();
-    if (member_->AwaitsCommit()) awaited_commit_ = done.round();
+    if (plan.plan().round() < member_->next_round() && role_ == v1::MEMBER_ROLE_MODEL) continue;
+    absl::StatusOr<v1::RoundDone> done = member_->RunRound(plan);
+    if (!done.ok() && role_ == v1::MEMBER_ROLE_ATTENTION && StatusIsOfPool(done.status())) {
+      // What it was at is computed again, by whoever is in the pool then.
+      if (!absl::IsAborted(done.status())) ReportTrouble(std::string(done.status().message()));
+      plans_.clear();
+      return absl::OkStatus();
+    }
+    RALLY_RETURN_IF_ERROR(done.status());
+    if (member_->AwaitsCommit()) awaited_commit_ = done->round();
     v1::MemberMessage answer;
-    *answer.mutable_round_done() = std::move(done);
+    *answer.mutable_round_done() = *std::move(done);
     Say(std::move(answer));
   }
   return absl::OkStatus();
@@ -266,6 +379,9 @@ void JobRunner::Say(v1::MemberMessage message) {
       break;
     case v1::MemberMessage::kFailed:
       *message.mutable_failed()->mutable_job() = epoch_;
+      break;
+    case v1::MemberMessage::kTrouble:
+      *message.mutable_trouble()->mutable_job() = epoch_;
       break;
     default:
       break;  // Released names its own.

@@ -5,6 +5,9 @@
 // an epoch that is not held are dropped, so late and repeated ones are harmless; a Release is
 // always answered.
 //
+// A Regroup gives the epoch held another number and other attention servers. It stops what travels
+// between members; within a round the member takes the change up by itself (PoolFeed).
+//
 // A Release with `abort`, and an epoch that a newer one supersedes, stop what the thread is blocked
 // in. A failure is reported once (MemberFailed); the epoch is then held, idle, until its Release.
 //
@@ -15,6 +18,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <string>
 #include <thread>
 
 #include <absl/base/thread_annotations.h>
@@ -30,10 +34,10 @@
 
 namespace rally {
 
-class JobRunner {
+class JobRunner : private PoolFeed {
  public:
   JobRunner(v1::MemberRole role, const MemberResources& resources, Outbox* outbox);
-  ~JobRunner();  // Stop must have returned true, or not have been called.
+  ~JobRunner() override;  // Stop must have returned true, or not have been called.
   JobRunner(const JobRunner&) = delete;
   JobRunner& operator=(const JobRunner&) = delete;
 
@@ -52,23 +56,38 @@ class JobRunner {
  private:
   struct Held {
     v1::JobEpoch epoch;
-    std::shared_ptr<AbortSwitch> abort;
+    std::shared_ptr<AbortSwitch> abort;  // Of all its epochs' work.
+    std::shared_ptr<AbortSwitch> pool;   // Of this epoch's transport.
+
+    void Abort(const absl::Status& error) const {
+      abort->Abort(error);
+      pool->Abort(error);
+    }
   };
   struct Command {
     v1::CoordinatorMessage message;
-    std::shared_ptr<AbortSwitch> abort;
+    Held held;
   };
 
   // On the thread of Handle.
   void Enqueue(const v1::CoordinatorMessage& message, const Held& held);
   void TakeHold(const v1::CoordinatorMessage& message);
+  void ChangePool(const v1::CoordinatorMessage& message);
   void BeginRelease(const v1::CoordinatorMessage& message);
   std::optional<Held> Current(const v1::JobEpoch& epoch) const;
 
   // On thread_.
   void Run();
+  void ReportTrouble(const std::string& what) override;
+  absl::StatusOr<std::optional<v1::PlanMessage>> AwaitPlan(const absl::Status& cause,
+                                                           const v1::Standing& standing) override;
+  std::optional<Command> NextCommand(absl::Time deadline);
   void Execute(const Command& command);
-  absl::Status Begin(const v1::Prepare& prepare);
+  bool Ignores(const Command& command) const;
+  absl::Status Begin(const Command& command);
+  absl::Status Regroup(const Command& command, const v1::Standing& standing);
+  absl::Status Connect(const v1::Connect& connect);
+  v1::Standing StandingBetweenRounds() const;
   absl::Status RunReadyPlans();
   absl::Status Commit(const v1::Commit& commit);
   void Fail(const absl::Status& status);
@@ -90,8 +109,9 @@ class JobRunner {
   v1::JobEpoch epoch_;
   std::shared_ptr<AbortSwitch> abort_;
   std::unique_ptr<JobMember> member_;
-  std::deque<v1::Plan> plans_;             // To be run, in order.
+  std::deque<v1::PlanMessage> plans_;      // To be run, in order.
   std::optional<int64_t> awaited_commit_;  // Round.
+  std::deque<Command> put_back_;           // Taken from commands_ within a round, for after it.
   bool member_failed_ = false;
 
   std::thread thread_;  // Last: it uses all of the above.

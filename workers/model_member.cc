@@ -1,4 +1,5 @@
 // A member that holds the model's layers, and serves core attention in place: see job_member.h.
+#include <optional>
 #include <utility>
 
 #include <absl/strings/str_cat.h>
@@ -28,10 +29,13 @@ class ModelMember final : public JobMember {
  private:
   absl::Status PrepareRole(v1::Prepared* prepared) override;
   absl::Status ConnectRole(const v1::Connect& connect, v1::Ready* ready) override;
-  absl::Status RunPlan(std::shared_ptr<const Plan> plan, v1::RoundDone* done) override;
+  absl::Status RunPlan(std::shared_ptr<const Plan> plan, const CollectedPhases& collected,
+                       v1::RoundDone* done) override;
+  void UsePool() override { trainer_->UsePool(transport_.get(), assignment_.epoch); }
 
   absl::Status OpenDataset();
   InPlaceService MakeService();
+  absl::StatusOr<PoolChange> ChangePool(const absl::Status& cause, const RoundStanding& standing);
   absl::Status Restore();
 
   std::unique_ptr<Dataset> dataset_;
@@ -71,12 +75,35 @@ absl::Status ModelMember::PrepareRole(v1::Prepared* prepared) {
 
 InPlaceService ModelMember::MakeService() {
   InPlaceService service;
-  service.begin_step = [this](std::shared_ptr<const Plan> plan) {
-    return server_->BeginStep(std::move(plan));
+  service.begin_step = [this](std::shared_ptr<const Plan> plan, const CollectedPhases& collected) {
+    return server_->BeginStep(std::move(plan), collected);
   };
   service.post_phase = [this](const Phase& phase) { return server_->PostPhase(phase); };
   service.serve_phase = [this](const Phase& phase) { return server_->ServePhase(phase); };
+  service.change_pool = [this](const absl::Status& cause, const RoundStanding& standing) {
+    return ChangePool(cause, standing);
+  };
+  service.report_late = [this](const std::string& what) { feed_.ReportTrouble(what); };
   return service;
+}
+
+absl::StatusOr<PoolChange> ModelMember::ChangePool(const absl::Status& cause,
+                                                   const RoundStanding& standing) {
+  v1::Standing message;
+  message.set_round(standing.round);
+  message.set_begun(true);
+  message.set_collected(standing.collected);
+  message.set_complete(standing.complete);
+  RALLY_ASSIGN_OR_RETURN(const std::optional<v1::PlanMessage> resumed,
+                         feed_.AwaitPlan(cause, message));
+  PoolChange change;
+  change.transport = transport_.get();
+  change.epoch = assignment_.epoch;
+  if (!resumed.has_value()) return change;
+  RALLY_ASSIGN_OR_RETURN(Plan plan, ReadPlan(resumed->plan()));
+  RALLY_ASSIGN_OR_RETURN(change.collected, ReadCollected(*resumed));
+  change.plan = std::make_shared<const Plan>(std::move(plan));
+  return change;
 }
 
 absl::Status ModelMember::ConnectRole(const v1::Connect& connect, v1::Ready* ready) {
@@ -110,10 +137,11 @@ absl::Status ModelMember::Restore() {
   return absl::IsNotFound(position.status()) ? absl::OkStatus() : position.status();
 }
 
-absl::Status ModelMember::RunPlan(std::shared_ptr<const Plan> plan, v1::RoundDone* done) {
+absl::Status ModelMember::RunPlan(std::shared_ptr<const Plan> plan,
+                                  const CollectedPhases& collected, v1::RoundDone* done) {
   if (awaits_commit_) return absl::InternalError("a plan came before the commit of the last one");
   const bool train = plan->kind == PlanKind::kTrain;
-  RALLY_ASSIGN_OR_RETURN(const RoundResult result, trainer_->RunRound(std::move(plan)));
+  RALLY_ASSIGN_OR_RETURN(const RoundResult result, trainer_->RunRound(std::move(plan), collected));
   awaits_commit_ = train;
   done->set_loss(result.loss);
   done->set_gradient_norm(result.gradient_norm);
@@ -144,9 +172,9 @@ absl::StatusOr<v1::Committed> ModelMember::Commit(bool checkpoint) {
 
 }  // namespace
 
-std::unique_ptr<JobMember> MakeModelMember(const MemberResources& resources,
-                                           JobAssignment assignment, AbortSwitch* abort) {
-  return std::make_unique<ModelMember>(resources, std::move(assignment), abort);
+std::unique_ptr<JobMember> MakeModelMember(const MemberResources& resources, JobAssignment assignment,
+                                    MemberSwitches switches, PoolFeed* feed) {
+  return std::make_unique<ModelMember>(resources, std::move(assignment), std::move(switches), feed);
 }
 
 }  // namespace rally

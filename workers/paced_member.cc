@@ -27,8 +27,7 @@ class PacedMember final : public JobMember {
   // buffers.
   ~PacedMember() override {
     abort_.Clear();
-    server_.reset();
-    transport_.reset();
+    LeavePool();
   }
 
   bool AwaitsCommit() const override { return awaits_commit_; }
@@ -37,7 +36,8 @@ class PacedMember final : public JobMember {
  private:
   absl::Status PrepareRole(v1::Prepared* prepared) override;
   absl::Status ConnectRole(const v1::Connect& connect, v1::Ready* ready) override;
-  absl::Status RunPlan(std::shared_ptr<const Plan> plan, v1::RoundDone* done) override;
+  absl::Status RunPlan(std::shared_ptr<const Plan> plan, const CollectedPhases& collected,
+                       v1::RoundDone* done) override;
 
   const PacedSpec& paced() const { return assignment_.spec.paced; }
   bool is_worker() const { return assignment_.rank < assignment_.spec.workers; }
@@ -67,7 +67,8 @@ absl::Status PacedMember::ConnectRole(const v1::Connect& /*connect*/, v1::Ready*
   return absl::OkStatus();
 }
 
-absl::Status PacedMember::RunPlan(std::shared_ptr<const Plan> plan, v1::RoundDone* done) {
+absl::Status PacedMember::RunPlan(std::shared_ptr<const Plan> plan,
+                                  const CollectedPhases& /*collected*/, v1::RoundDone* done) {
   SimulationInput input;
   input.plan = plan.get();
   input.topology = topology_;
@@ -103,9 +104,9 @@ absl::StatusOr<v1::Committed> PacedMember::Commit(bool /*checkpoint*/) {
 
 }  // namespace
 
-std::unique_ptr<JobMember> MakePacedMember(const MemberResources& resources,
-                                           JobAssignment assignment, AbortSwitch* abort) {
-  return std::make_unique<PacedMember>(resources, std::move(assignment), abort);
+std::unique_ptr<JobMember> MakePacedMember(const MemberResources& resources, JobAssignment assignment,
+                                    MemberSwitches switches, PoolFeed* feed) {
+  return std::make_unique<PacedMember>(resources, std::move(assignment), std::move(switches), feed);
 }
 
 }  // namespace rally

@@ -47,6 +47,7 @@ std::string AwaitedBy(const Run& run) {
   for (int32_t rank = 0; rank < run.ranks(); ++rank) {
     const bool worker = rank < static_cast<int32_t>(round.committed.size());
     const bool awaited = round.commit_sent ? worker && !round.committed[rank].has_value()
+                         : round.regrouped ? worker && !round.done[rank].has_value()
                                            : !round.done[rank].has_value();
     if (awaited) names.push_back(absl::StrCat("rank ", rank, " (", run.members[rank], ")"));
   }
@@ -176,13 +177,15 @@ void CoordinatorCore::On(const Tick&) {
   const std::set<std::string> active = active_;
   for (const std::string& id : active) {
     JobState& state = jobs_.at(id);
+    if (state.run.has_value()) LoseSilentServers(&state);
     if (state.run.has_value()) CheckDeadlines(&state);
   }
   Schedule();
 }
 
 void CoordinatorCore::CheckDeadlines(JobState* state) {
-  const Run& run = *state->run;
+  Run& run = *state->run;
+  if (AwaitsServers(*state)) run.last_round_end = now_;  // That may take as long as it likes.
   if (state->cancel_deadline.has_value() && now_ >= *state->cancel_deadline) {
     EndRun(state, /*abort=*/true, "the grace period is over");
     FinishJob(state, v1::JOB_PHASE_CANCELLED, "Cancelled",
@@ -199,6 +202,7 @@ void CoordinatorCore::CheckDeadlines(JobState* state) {
 }
 
 void CoordinatorCore::Schedule() {
+  FillPools();
   const JobState* blocked_by = nullptr;
   for (JobState* state : Queue(active_, &jobs_)) {
     if (blocked_by != nullptr) {
@@ -219,8 +223,10 @@ void CoordinatorCore::Schedule() {
 void CoordinatorCore::StartRun(JobState* state, const std::vector<std::string>& members,
                                bool single_host) {
   Run& run = state->run.emplace();
-  run.epoch = state->job.status().epoch();
+  run.first_epoch = state->job.status().epoch();
+  run.epoch = run.first_epoch;
   run.members = members;
+  run.single_host = single_host;
   run.started = now_;
   run.prepared.resize(members.size());
   run.ready.resize(members.size());
@@ -231,23 +237,26 @@ void CoordinatorCore::StartRun(JobState* state, const std::vector<std::string>& 
   Set(state, "Ready", false, "Starting", "members load data and weights and connect");
   if (!state->job.has_start_time()) *state->job.mutable_start_time() = ToProto(now_);
 
+  for (int32_t rank = 0; rank < run.ranks(); ++rank) Prepare(state, rank);
+}
+
+void CoordinatorCore::Prepare(JobState* state, int32_t rank) {
+  const Run& run = *state->run;
+  Member* member = members_.Find(run.members[rank]);
+  RALLY_CHECK(member != nullptr, "placement chose a member that is not registered");
+  member->job_id = state->job.job_id();
+  member->epoch = run.epoch;
+  member->rank = rank;
   v1::CoordinatorMessage message;
   v1::Prepare* prepare = message.mutable_prepare();
   prepare->mutable_job()->set_job_id(state->job.job_id());
   prepare->mutable_job()->set_epoch(run.epoch);
   *prepare->mutable_spec() = state->job.spec();
+  prepare->set_rank(rank);
   prepare->set_ranks(run.ranks());
-  prepare->set_single_host(single_host);
+  prepare->set_single_host(run.single_host);
   prepare->set_restore(!state->job.status().checkpoint().empty());
-  for (int32_t rank = 0; rank < run.ranks(); ++rank) {
-    Member* member = members_.Find(run.members[rank]);
-    RALLY_CHECK(member != nullptr, "placement chose a member that is not registered");
-    member->job_id = state->job.job_id();
-    member->epoch = run.epoch;
-    member->rank = rank;
-    prepare->set_rank(rank);
-    Send(*member, message);
-  }
+  Send(*member, std::move(message));
 }
 
 }  // namespace rally

@@ -4,8 +4,10 @@
 // socket, file or thread inside, so a whole cluster with its faults can be played in one thread.
 //
 // Life of a job: queued -> starting (Prepare, Connect) -> running (rounds) -> succeeded, failed or
-// cancelled. An infrastructure failure or a leaving member puts it back to queued under a new
-// epoch; it continues from its own newest checkpoint.
+// cancelled. An infrastructure failure or a leaving worker puts it back to queued under a new
+// epoch; it continues from its own newest checkpoint. Attention servers of a running job come and
+// go: the epoch changes, the plan of the round under way is laid over those that are there, and the
+// round goes on (core_pool.cc).
 //
 // Queue: by priority, then by time of submission, strictly: a job that cannot be placed holds back
 // every job behind it, so that a large job is never starved by small ones. Placement is all or
@@ -39,8 +41,10 @@
 namespace rally {
 
 struct CoreOptions {
-  absl::Duration heartbeat_interval = absl::Seconds(1);  // Told to members in Welcome.
-  absl::Duration member_timeout = absl::Seconds(10);     // Silence after which a member is lost.
+  absl::Duration heartbeat_interval = absl::Milliseconds(250);  // Told to members in Welcome.
+  absl::Duration member_timeout = absl::Seconds(10);  // Silence after which a member is lost,
+  // and after which an attention server is that something is missed of.
+  absl::Duration server_timeout = absl::Milliseconds(750);
   absl::Duration start_timeout = absl::Minutes(10);      // From Prepare to everybody ready.
   absl::Duration release_timeout = absl::Minutes(1);     // From Release to Released.
   // From one round's end to the next one's, planning included. A member that stalls while its
@@ -67,6 +71,8 @@ class CoordinatorCore {
   void CheckDeadlines(JobState* state);
   void Schedule();
   void StartRun(JobState* state, const std::vector<std::string>& members, bool single_host);
+  // Gives the member its rank in the job's run, and tells it.
+  void Prepare(JobState* state, int32_t rank);
   void Flush();
 
   // core_members.cc: members coming, going and failing.
@@ -95,6 +101,21 @@ class CoordinatorCore {
   void FinishValidation(JobState* state, const RoundProgress& round);
   void FinishRound(JobState* state);
   void StopAfterCommit(JobState* state);
+
+  // core_pool.cc: the attention servers of a running job.
+  // Whether the job can do with other attention servers than it has, at any moment from now on.
+  static bool CanChangePool(const JobState& state);
+  void ChangePool(JobState* state, absl::string_view reason);
+  std::vector<std::string> NextPool(JobState* state);
+  void TellPool(JobState* state, const std::vector<std::string>& before, absl::string_view reason);
+  void ShowPool(JobState* state, absl::string_view reason);
+  bool AwaitsServers(const JobState& state) const;
+  void FillPools();
+  void OnStanding(const Member& member, JobState* state, const v1::Prepared& message);
+  void ResumeRounds(JobState* state);
+  void ConnectPool(JobState* state);
+  void OnTrouble(JobState* state);
+  void LoseSilentServers(JobState* state);
 
   // core_jobs.cc: how runs and jobs end.
   void EndRun(JobState* state, bool abort, absl::string_view reason);

@@ -53,9 +53,14 @@ void CoordinatorCore::Lose(const std::string& member_id, absl::string_view reaso
   members_.Remove(member_id);
   const auto found = jobs_.find(member.job_id);
   if (found == jobs_.end() || !found->second.run.has_value()) return;
-  if (!member.holds(member.job_id, found->second.run->epoch)) return;
-  Interrupt(&found->second, "MemberLost",
-            absl::StrCat("rank ", member.rank, " (", member_id, "): ", reason));
+  JobState* state = &found->second;
+  if (!member.holds(member.job_id, state->run->epoch)) return;
+  const std::string text = absl::StrCat("rank ", member.rank, " (", member_id, "): ", reason);
+  if (CanChangePool(*state) && member.rank >= state->spec->workers) {
+    ChangePool(state, text);
+  } else {
+    Interrupt(state, "MemberLost", text);
+  }
 }
 
 void CoordinatorCore::On(const MemberSaid& event) {
@@ -90,6 +95,9 @@ void CoordinatorCore::On(const MemberSaid& event) {
         OnFailed(member, state, message.failed());
       }
       break;
+    case v1::MemberMessage::kTrouble:
+      if ((state = Current(*member, message.trouble().job())) != nullptr) OnTrouble(state);
+      break;
     case v1::MemberMessage::kLogs:
       // Lines may come after the run has ended; the member's word is good for its own job.
       if (member->job_id == message.logs().job().job_id() && member->rank >= 0 &&
@@ -112,10 +120,12 @@ void CoordinatorCore::On(const MemberSaid& event) {
 }
 
 JobState* CoordinatorCore::Current(const Member& member, const v1::JobEpoch& epoch) {
-  if (!member.holds(epoch.job_id(), epoch.epoch())) return nullptr;
   const auto found = jobs_.find(epoch.job_id());
   if (found == jobs_.end() || !found->second.run.has_value()) return nullptr;
-  return found->second.run->epoch == epoch.epoch() ? &found->second : nullptr;
+  const Run& run = *found->second.run;
+  // What a member says before it has heard of a change of the pool is as good as after.
+  const bool of_run = run.first_epoch <= epoch.epoch() && epoch.epoch() <= run.epoch;
+  return of_run && member.holds(epoch.job_id(), run.epoch) ? &found->second : nullptr;
 }
 
 void CoordinatorCore::OnReleased(Member* member, const v1::Released& message) {
@@ -133,6 +143,9 @@ void CoordinatorCore::OnFailed(Member* member, JobState* state, const v1::Member
   if (IsUserError(code)) {
     EndRun(state, /*abort=*/true, "the job has failed");
     FinishJob(state, v1::JOB_PHASE_FAILED, ReasonOf(code), text);
+  } else if (CanChangePool(*state) && member->rank >= state->spec->workers) {
+    ReleaseMember(member, /*abort=*/true, "it has failed");
+    ChangePool(state, text);
   } else {
     Interrupt(state, "MemberFailed", text);
   }
@@ -145,6 +158,10 @@ void CoordinatorCore::OnLeaving(Member* member) {
   if (found == jobs_.end() || !found->second.run.has_value()) return;
   JobState* state = &found->second;
   if (!member->holds(member->job_id, state->run->epoch)) return;
+  if (CanChangePool(*state) && member->rank >= state->spec->workers) {
+    state->run->pool_due = true;  // It serves the round to its end.
+    return;
+  }
   if (state->run->running) {
     // A cancel that is under way stays one.
     if (state->run->stop == StopReason::kNone) state->run->stop = StopReason::kMemberLeaves;

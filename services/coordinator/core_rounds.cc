@@ -24,13 +24,6 @@ bool AllPresent(const std::vector<std::optional<T>>& values) {
                      [](const std::optional<T>& value) { return value.has_value(); });
 }
 
-v1::JobEpoch EpochOf(const JobState& state) {
-  v1::JobEpoch epoch;
-  epoch.set_job_id(state.job.job_id());
-  epoch.set_epoch(state.run->epoch);
-  return epoch;
-}
-
 // By rank. Pairs stand for the prediction: every rank runs the same kernel.
 std::vector<AttentionTime> AttentionTimes(const RoundProgress& round) {
   std::vector<AttentionTime> times;
@@ -54,7 +47,9 @@ v1::StepReport ReportStep(const RoundProgress& round, absl::Duration duration) {
   report.set_imbalance_with_plan(round.planned.imbalance_with_plan);
   *report.mutable_planning() = ToProto(round.planned.planning);
   int64_t bytes = 0;
-  for (const std::optional<v1::RoundDone>& done : round.done) bytes += done->bytes_sent();
+  for (const std::optional<v1::RoundDone>& done : round.done) {
+    if (done.has_value()) bytes += done->bytes_sent();
+  }
   report.set_attention_bytes(bytes);
   return report;
 }
@@ -64,6 +59,8 @@ v1::StepReport ReportStep(const RoundProgress& round, absl::Duration duration) {
 void CoordinatorCore::OnPrepared(const Member& member, JobState* state,
                                  const v1::Prepared& message) {
   Run& run = *state->run;
+  if (message.job().epoch() != run.epoch) return;  // Of a pool that has changed again.
+  if (run.regrouping) return OnStanding(member, state, message);
   if (run.connected) return;  // A repeat.
   run.prepared[member.rank] = message;
   if (!AllPresent(run.prepared)) return;
@@ -127,6 +124,12 @@ void CoordinatorCore::On(const PlanReady& event) {
   Run& run = *state->run;
   if (run.epoch != event.epoch || !run.requested) return;
   run.requested = false;
+  if (std::exchange(run.resumed, std::nullopt).has_value()) {
+    run.sent.back().planned.plan = event.planned.plan;
+    run.resumed = event.planned.key;
+    ConnectPool(state);
+    return;
+  }
   if (event.planned.key.kind == PlanKind::kTrain) run.position = event.planned.next_position;
   run.in_hand = event.planned;
   run.next = NextRound(*state->spec, event.planned.key);
@@ -147,11 +150,12 @@ void CoordinatorCore::On(const PlanFailed& event) {
 
 void CoordinatorCore::Pump(JobState* state) {
   Run& run = *state->run;
-  if (run.closing) return;
+  if (run.closing || run.regrouping) return;
   if (run.in_hand.has_value() && run.sent.size() < 2) SendPlan(state);
   if (run.in_hand.has_value() || run.requested || !run.next.has_value()) return;
   run.requested = true;
   RequestPlan request{state->job.job_id(), run.epoch, state->spec, *run.next, run.position};
+  request.dedicated = run.servers(*state->spec);
   // Emulated devices run at their model's speed, and leave no core to search on.
   if (!state->spec->deterministic && !state->spec->paced.enabled()) {
     request.search = run.last_step * kSearchShare;
@@ -198,7 +202,7 @@ void CoordinatorCore::OnCommitted(const Member& member, JobState* state,
 void CoordinatorCore::Advance(JobState* state) {
   while (state->run.has_value() && !state->run->sent.empty()) {
     const RoundProgress& round = state->run->sent.front();
-    if (!AllPresent(round.done)) return;
+    if (!round.computed()) return;
     if (round.planned.key.kind == PlanKind::kTrain) {
       if (!AdvanceTraining(state)) return;
     } else {
@@ -257,7 +261,7 @@ bool CoordinatorCore::FinishStep(JobState* state, const RoundProgress& round) {
     }
   }
   v1::JobEvent event;
-  state->run->speeds.Observe(AttentionTimes(round));
+  if (!round.regrouped) state->run->speeds.Observe(AttentionTimes(round));
   state->run->last_step = now_ - state->run->last_round_end;
   *event.mutable_step() = ReportStep(round, state->run->last_step);
   if (state->spec->paced.enabled()) {
@@ -298,6 +302,7 @@ void CoordinatorCore::FinishValidation(JobState* state, const RoundProgress& rou
 void CoordinatorCore::FinishRound(JobState* state) {
   Run& run = *state->run;
   run.sent.pop_front();
+  run.trouble_since.reset();
   const bool done =
       run.sent.empty() && !run.in_hand.has_value() && !run.requested && !run.next.has_value();
   if (done) {
@@ -307,6 +312,8 @@ void CoordinatorCore::FinishRound(JobState* state) {
     Schedule();
   } else if (run.closing) {
     StopAfterCommit(state);
+  } else if (run.pool_due) {
+    ChangePool(state, "servers join or leave");
   } else {
     Pump(state);
   }

@@ -43,6 +43,7 @@ struct RoundKey {
 struct PlannedRound {
   RoundKey key;
   std::shared_ptr<const v1::Plan> plan;
+  DataPosition position;  // Where a training batch began.
   DataPosition next_position;
   int64_t tokens = 0;
   double imbalance_without_plan = 1.0;  // Every query computed at its home.
@@ -142,6 +143,10 @@ struct RequestPlan {
   std::shared_ptr<const JobSpec> spec;
   RoundKey key;
   DataPosition position;  // Where a training batch begins.
+  // The round's plan over another pool: documents stay where they are, tasks are given anew. Null:
+  // there is no plan yet.
+  std::shared_ptr<const v1::Plan> resumed;
+  int32_t dedicated = 0;  // Attention servers there are; the spec says how many there should be.
   // How long the planner may search on; zero: for its own fixed number of attempts.
   absl::Duration search;
   std::vector<double> weights;  // Topology::weights.

@@ -4,6 +4,8 @@
 #ifndef RALLY_SERVICES_COORDINATOR_JOB_STATE_H_
 #define RALLY_SERVICES_COORDINATOR_JOB_STATE_H_
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -27,15 +29,29 @@ struct RoundProgress {
   std::vector<std::optional<v1::RoundDone>> done;       // By rank.
   std::vector<std::optional<v1::Committed>> committed;  // By worker.
   bool commit_sent = false;
+  // The pool has changed since its plan was sent: servers' reports may be missing, times mean little.
+  bool regrouped = false;
+
+  // Whether everybody whose report is waited for is done.
+  bool computed() const;
 };
+
+inline bool RoundProgress::computed() const {
+  const size_t needed = regrouped ? committed.size() : done.size();
+  return std::all_of(done.begin(), done.begin() + static_cast<ptrdiff_t>(needed),
+                     [](const std::optional<v1::RoundDone>& one) { return one.has_value(); });
+}
 
 // Why a run is being brought to an end at its next commit.
 enum class StopReason : uint8_t { kNone, kCancel, kMemberLeaves };
 
-// One epoch of a job on its members: from Prepare to Release.
+// A job on its members: from Prepare to Release. Its workers stay the same; its attention servers
+// may change, and the epoch with them.
 struct Run {
-  uint32_t epoch = 0;
+  uint32_t first_epoch = 0;
+  uint32_t epoch = 0;                // Now. Messages of [first_epoch, epoch] are this run's.
   std::vector<std::string> members;  // By rank.
+  bool single_host = false;
   absl::Time started;
 
   std::vector<std::optional<v1::Prepared>> prepared;  // By rank.
@@ -51,6 +67,13 @@ struct Run {
   std::optional<RoundKey> next;  // To be asked for.
   DataPosition position;         // Where the batch of the next training plan begins.
 
+  // Change of the pool: `regrouping` from Regroup to Connect. `resumed`: the front round's plan is
+  // being made anew. `pool_due`: the pool is to change when the round ends.
+  bool regrouping = false;
+  std::optional<RoundKey> resumed;
+  bool pool_due = false;
+  std::optional<absl::Time> trouble_since;  // A member misses something of another one.
+
   StopReason stop = StopReason::kNone;
   bool closing = false;       // The commit that ends the run was sent: no more plans.
   absl::Time last_round_end;  // Or the first round's beginning.
@@ -58,6 +81,7 @@ struct Run {
   SpeedCorrection speeds;     // Of the members' core attention, as measured in committed steps.
 
   int32_t ranks() const { return static_cast<int32_t>(members.size()); }
+  int32_t servers(const JobSpec& spec) const { return ranks() - spec.workers; }
 };
 
 struct JobState {
@@ -69,6 +93,14 @@ struct JobState {
 
   bool status_changed = false;  // Phase or conditions changed: an event, too.
 };
+
+// Of its run, now.
+inline v1::JobEpoch EpochOf(const JobState& state) {
+  v1::JobEpoch epoch;
+  epoch.set_job_id(state.job.job_id());
+  epoch.set_epoch(state.run->epoch);
+  return epoch;
+}
 
 }  // namespace rally
 

@@ -30,10 +30,12 @@ class DatasetPlanner final : public RoundPlanner {
         planner_(MakeJobPlanner(*spec_)) {}
 
   absl::StatusOr<PlannedRound> Plan(const RequestPlan& request) override {
+    if (request.resumed != nullptr) return Resume(request);
     const absl::Time start = clock_->Now();
     const RoundKey& key = request.key;
     RALLY_ASSIGN_OR_RETURN(const GlobalBatch batch, batches_->Sample(key.kind, request.position));
     PlanInput input = batches_->InputFor(key.kind, &batch);
+    input.topology.dedicated_servers = request.dedicated;
     input.topology.weights = request.weights;
     if (costs_.has_value()) input.costs = &*costs_;
     if (request.search > absl::ZeroDuration()) {
@@ -50,11 +52,10 @@ class DatasetPlanner final : public RoundPlanner {
     planned.planning = clock_->Now() - start;
     RALLY_ASSIGN_OR_RETURN(const rally::Plan local, PlanWithoutPool(input));
     planned.imbalance_without_plan = Imbalance(local, {local.workers}, spec_->model.mask);
-    Topology topology = spec_->topology();
-    topology.weights = request.weights;
-    planned.imbalance_with_plan = Imbalance(plan, topology, spec_->model.mask);
+    planned.imbalance_with_plan = Imbalance(plan, input.topology, spec_->model.mask);
     RALLY_ASSIGN_OR_RETURN(planned.forecast, Forecast(plan));
     planned.key = key;
+    planned.position = request.position;
     planned.next_position = plan.next_position;
     planned.tokens = TokenCount(plan);
     v1::Plan message = ToProto(plan);
@@ -69,6 +70,21 @@ class DatasetPlanner final : public RoundPlanner {
   }
 
  private:
+  absl::StatusOr<PlannedRound> Resume(const RequestPlan& request) const {
+    RALLY_ASSIGN_OR_RETURN(rally::Plan plan, FromProto(*request.resumed));
+    Topology topology = spec_->topology();
+    topology.dedicated_servers = request.dedicated;
+    topology.weights = request.weights;
+    PlannerOptions options;
+    options.tolerance = spec_->attention.tolerance;
+    RALLY_RETURN_IF_ERROR(AssignBalanced(topology, spec_->model, options, &plan));
+    RALLY_RETURN_IF_ERROR(CheckPlan(plan, spec_->model.mask));
+    PlannedRound planned;
+    planned.key = request.key;
+    planned.plan = std::make_shared<const v1::Plan>(ToProto(plan));
+    return planned;
+  }
+
   // Of a paced job: the simulator's word on the plan.
   absl::StatusOr<std::optional<StepForecast>> Forecast(const rally::Plan& plan) const {
     if (!costs_.has_value()) return std::nullopt;

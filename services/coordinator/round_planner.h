@@ -27,7 +27,7 @@ class RoundPlanner {
   static absl::StatusOr<std::unique_ptr<RoundPlanner>> Create(std::shared_ptr<const JobSpec> spec,
                                                               const Clock* clock);
 
-  // The request is of this planner's job.
+  // The request is of this planner's job. Of a resumed round only the key and the plan are set.
   virtual absl::StatusOr<PlannedRound> Plan(const RequestPlan& request) = 0;
 };
 

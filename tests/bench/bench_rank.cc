@@ -107,8 +107,9 @@ class BenchRank {
     trainer.threads = 1;
     trainer.phase_timeout = kTimeout;
     InPlaceService service;
-    service.begin_step = [this](std::shared_ptr<const Plan> plan) {
-      return server_->BeginStep(std::move(plan));
+    service.begin_step = [this](std::shared_ptr<const Plan> plan,
+                                const CollectedPhases& collected) {
+      return server_->BeginStep(std::move(plan), collected);
     };
     service.post_phase = [this](const Phase& phase) { return server_->PostPhase(phase); };
     service.serve_phase = [this](const Phase& phase) { return server_->ServePhase(phase); };

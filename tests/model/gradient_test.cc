@@ -179,7 +179,7 @@ TEST_P(GradientTest, OfRemoteAttentionMatchDouble) {
   RemoteAttention attention({spec_.model, AttentionElement::kFloat32, 0, 1, absl::Seconds(20)},
                             transports[0].get(), &pool, reference.service());
   Weights weights(spec_.model, TestValues(spec_), at::kFloat);
-  ASSERT_TRUE(attention.BeginRound(plan_).ok());
+  attention.BeginRound(plan_, {});
   const at::Tensor loss = Transformer(spec_.model, &weights).Loss(rows_, &attention);
   torch::autograd::backward({loss}, {at::ones_like(loss)});
   EXPECT_TRUE(attention.EndRound().ok());

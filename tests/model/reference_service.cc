@@ -27,7 +27,9 @@ ReferenceService::ReferenceService(const ModelShape& shape, AttentionElement ele
 
 InPlaceService ReferenceService::service() {
   InPlaceService service;
-  service.begin_step = [this](std::shared_ptr<const Plan> plan) { return BeginStep(plan); };
+  service.begin_step = [this](std::shared_ptr<const Plan> plan, const CollectedPhases&) {
+    return BeginStep(std::move(plan));
+  };
   service.serve_phase = [this](const Phase& phase) { return ServePhase(phase); };
   return service;
 }

@@ -36,8 +36,9 @@ ServiceMaker AttentionServers(CpuInstructionSet set, const WrapKernel& wrap) {
                             owner->kernel.get(), pool);
     AttentionServer* server = owner->server.get();
     InPlaceService service;
-    service.begin_step = [server](std::shared_ptr<const Plan> plan) {
-      return server->BeginStep(std::move(plan));
+    service.begin_step = [server](std::shared_ptr<const Plan> plan,
+                                  const CollectedPhases& collected) {
+      return server->BeginStep(std::move(plan), collected);
     };
     service.post_phase = [server](const Phase& phase) { return server->PostPhase(phase); };
     service.serve_phase = [server](const Phase& phase) { return server->ServePhase(phase); };
@@ -99,7 +100,7 @@ absl::StatusOr<double> TrainingGroup::RunRound(std::shared_ptr<const Plan> plan)
   for (int32_t rank = 0; rank < ranks; ++rank) {
     threads.emplace_back([&, rank] {
       if (rank >= spec_.workers) {
-        status[rank] = services_[rank].service.begin_step(plan);
+        status[rank] = services_[rank].service.begin_step(plan, {});
         if (status[rank].ok()) status[rank] = services_[rank].serve_step();
       } else {
         auto result = trainers_[rank]->RunRound(plan);

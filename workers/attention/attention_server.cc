@@ -43,13 +43,16 @@ class AttentionServerImpl : public AttentionServer {
     (void)FinishSending();
   }
 
-  absl::Status BeginStep(std::shared_ptr<const Plan> plan) override {
+  absl::Status BeginStep(std::shared_ptr<const Plan> plan, CollectedPhases collected) override {
     RALLY_RETURN_IF_ERROR(FinishSending());
     if (!posted_.empty()) {
       return absl::FailedPreconditionError("a phase of the last step has not been served");
     }
     plan_ = std::move(plan);
+    collected_ = std::move(collected);
+    order_ = PhaseOrder(*plan_, options_.shape.layers);
     layouts_.clear();
+    open_layouts_.clear();
     stats_ = {};
     return absl::OkStatus();
   }
@@ -83,11 +86,11 @@ class AttentionServerImpl : public AttentionServer {
   }
 
   absl::Status ServeStep() override {
-    const std::vector<Phase> order = PhaseOrder(*plan_, options_.shape.layers);
-    for (size_t i = 0; i < order.size(); ++i) {
-      if (i == 0) RALLY_RETURN_IF_ERROR(PostPhase(order[0]));
-      if (i + 1 < order.size()) RALLY_RETURN_IF_ERROR(PostPhase(order[i + 1]));
-      RALLY_RETURN_IF_ERROR(ServePhase(order[i]));
+    const auto first = static_cast<size_t>(collected_.first());
+    for (size_t i = first; i < order_.size(); ++i) {
+      if (i == first) RALLY_RETURN_IF_ERROR(PostPhase(order_[first]));
+      if (i + 1 < order_.size()) RALLY_RETURN_IF_ERROR(PostPhase(order_[i + 1]));
+      RALLY_RETURN_IF_ERROR(ServePhase(order_[i]));
     }
     return FinishSending();
   }
@@ -107,11 +110,22 @@ class AttentionServerImpl : public AttentionServer {
     std::vector<Transfer> sends;
   };
 
+  // Of PhaseOrder, among the phases that workers have not all before them; beyond: the same for all.
+  int64_t IndexOf(const Phase& phase) const {
+    const int64_t end = std::min<int64_t>(collected_.end(), static_cast<int64_t>(order_.size()));
+    return std::find(order_.begin(), order_.begin() + end, phase) - order_.begin();
+  }
+
   const ServerLayout& LayoutOf(const Phase& phase) {
     RALLY_CHECK(plan_ != nullptr, "a phase before BeginStep");
-    const auto [entry, made] = layouts_.try_emplace({phase.micro_batch, phase.nano_batch});
+    const MicroBatch& micro_batch = plan_->micro_batches[phase.micro_batch];
+    const int64_t index = IndexOf(phase);
+    const bool whole = index >= collected_.end();
+    const auto [entry, made] =
+        whole ? layouts_.try_emplace({phase.micro_batch, phase.nano_batch})
+              : open_layouts_.try_emplace({static_cast<int32_t>(index), 0});
     if (made) {
-      entry->second = MakeServerLayout(*plan_, phase.micro_batch, phase.nano_batch,
+      entry->second = MakeServerLayout(micro_batch, OpenTasks(*plan_, phase, index, collected_),
                                        transport_->rank(), options_.shape.mask);
     }
     return entry->second;
@@ -139,8 +153,9 @@ class AttentionServerImpl : public AttentionServer {
   absl::Status Send(const Phase& phase, std::vector<Buffer> replies) {
     Sending sending;
     const std::vector<Route>& routes = LayoutOf(phase).routes;
+    const int64_t index = IndexOf(phase);
     for (size_t i = 0; i < routes.size(); ++i) {
-      if (replies[i].size() == 0) continue;
+      if (replies[i].size() == 0 || !collected_.Awaits(routes[i].home, index)) continue;
       sending.sends.push_back(
           transport_->Send(routes[i].home, TagOf(phase, MessageKind::kReply, transport_->rank()),
                            replies[i].bytes()));
@@ -183,8 +198,12 @@ class AttentionServerImpl : public AttentionServer {
   AttentionShape kernel_shape_;
 
   std::shared_ptr<const Plan> plan_;
-  // By micro-batch and nano-batch, made when first asked for.
+  CollectedPhases collected_;
+  std::vector<Phase> order_;  // PhaseOrder.
+  // Made when first asked for: by micro-batch and nano-batch, and of phases that some workers have
+  // behind them, by their index.
   std::map<std::pair<int32_t, int32_t>, ServerLayout> layouts_;
+  std::map<std::pair<int32_t, int32_t>, ServerLayout> open_layouts_;
   std::deque<PostedPhase> posted_;
   Sending sending_;  // Of the last phase served.
   ServerStepStats stats_;

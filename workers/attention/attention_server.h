@@ -8,6 +8,10 @@
 // route's reply (message layout in scheduler/message_layout.h). Gradients of key/value rows that
 // several tasks share are summed in float32 in the plan's task order.
 //
+// A round whose pool has changed under way is taken up by another server, or by this rank's next
+// one, from where its workers stand (CollectedPhases): earlier phases are left out, and homes that
+// have a phase behind them send rows to it but get no reply.
+//
 // Threads: one caller at a time. Transport and kernel are borrowed and must outlive the server.
 // Errors: whatever transport or kernel report; the server can not be used for the epoch after one.
 #ifndef RALLY_WORKERS_ATTENTION_ATTENTION_SERVER_H_
@@ -19,6 +23,7 @@
 #include <absl/status/status.h>
 #include <absl/time/time.h>
 
+#include "scheduler/collected_phases.h"
 #include "scheduler/model_shape.h"
 #include "scheduler/phase.h"
 #include "scheduler/plan.h"
@@ -48,8 +53,9 @@ class AttentionServer {
  public:
   virtual ~AttentionServer() = default;
 
-  // Takes up a plan that has passed CheckPlan.
-  virtual absl::Status BeginStep(std::shared_ptr<const Plan> plan) = 0;
+  // Takes up a plan that has passed CheckPlan, from where its workers stand.
+  virtual absl::Status BeginStep(std::shared_ptr<const Plan> plan,
+                                 CollectedPhases collected = {}) = 0;
 
   // Posts the receives of a phase of the current step so that its requests land while the caller
   // does other work. Optional; ServePhase does it when it was not called.
@@ -58,7 +64,7 @@ class AttentionServer {
   // Serves one phase of the current step, in PhaseOrder.
   virtual absl::Status ServePhase(const Phase& phase) = 0;
 
-  // Serves every phase of the current step in PhaseOrder, receiving ahead.
+  // Serves the phases of the current step that are wanted in PhaseOrder, receiving ahead.
   virtual absl::Status ServeStep() = 0;
 
   virtual ServerStepStats stats() const = 0;

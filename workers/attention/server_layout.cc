@@ -68,10 +68,10 @@ int32_t FindBlock(const std::vector<KeyBlock>& blocks, const CaTask& task) {
 
 }  // namespace
 
-ServerLayout MakeServerLayout(const Plan& plan, int micro_batch, int nano_batch, int32_t server,
-                              AttentionMask mask) {
+ServerLayout MakeServerLayout(const MicroBatch& micro_batch, const std::vector<CaTask>& tasks,
+                              int32_t server, AttentionMask mask) {
   ServerLayout layout;
-  const PhaseRoutes phase_routes = RoutePhase(plan, micro_batch, nano_batch);
+  const PhaseRoutes phase_routes = RouteTasks(micro_batch, tasks);
   for (const Route* route : phase_routes.ToServer(server)) layout.routes.push_back(*route);
   layout.blocks = MakeBlocks(layout.routes);
   for (KeyBlock& block : layout.blocks) {
@@ -84,7 +84,7 @@ ServerLayout MakeServerLayout(const Plan& plan, int micro_batch, int nano_batch,
     const Route& route = layout.routes[r];
     int64_t row = 0;
     for (size_t i = 0; i < route.tasks.size(); ++i) {
-      const CaTask& task = plan.micro_batches[micro_batch].tasks[nano_batch][route.tasks[i]];
+      const CaTask& task = tasks[route.tasks[i]];
       by_index.push_back(
           {route.tasks[i], {task, static_cast<int32_t>(r), row, FindBlock(layout.blocks, task)}});
       row += route.queries[i].rows();

@@ -1,6 +1,6 @@
 // ServerLayout: where the rows of one server's CA-tasks lie in the messages of a phase.
 //
-// A function of the plan alone, the same for every layer and both directions. Key rows that follow
+// A function of the phase's tasks alone: the same for every layer and both directions. Key rows that follow
 // each other in a document form a block. A block that comes from one route is used where it lies in
 // that route's messages; one that comes from several is assembled in scratch rows, once a phase.
 //
@@ -45,15 +45,15 @@ struct ServerTask {
 
 struct ServerLayout {
   std::vector<Route> routes;      // That end at the server, by home.
-  std::vector<ServerTask> tasks;  // In the plan's order.
+  std::vector<ServerTask> tasks;  // In the phase's order.
   std::vector<KeyBlock> blocks;   // By document, then position.
   int64_t scratch_rows = 0;       // Of all blocks that are not in place.
   int64_t pairs = 0;              // Allowed pairs of all tasks.
 };
 
-// The plan must have passed CheckPlan.
-ServerLayout MakeServerLayout(const Plan& plan, int micro_batch, int nano_batch, int32_t server,
-                              AttentionMask mask);
+// `tasks` are a phase's, or some of them, of a micro-batch of a plan that has passed CheckPlan.
+ServerLayout MakeServerLayout(const MicroBatch& micro_batch, const std::vector<CaTask>& tasks,
+                              int32_t server, AttentionMask mask);
 
 }  // namespace rally
 

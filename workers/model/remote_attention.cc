@@ -1,5 +1,6 @@
 #include "workers/model/remote_attention.h"
 
+#include <algorithm>
 #include <limits>
 #include <utility>
 
@@ -10,47 +11,13 @@
 
 #include "common/check.h"
 #include "common/status_macros.h"
+#include "workers/model/attention_exchange.h"
 #include "workers/model/status_error.h"
 
 namespace rally {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-struct RemoteAttention::Exchange : torch::CustomClassHolder {
-  ~Exchange() override { GiveUp(); }
-
-  // Lets go of the attention and its pool. A backward pass that failed leaves nodes in the engine's
-  // queue of this thread, which may hold an exchange for longer than its job lives.
-  void GiveUp() {
-    if (attention == nullptr) return;
-    if (!transfers.empty()) {
-      // Left by an error: nothing may move through these buffers once they are back in the pool.
-      attention->transport_->Abort(absl::CancelledError("the training step was given up"));
-      (void)attention->transport_->Wait(transfers, absl::InfiniteFuture());
-      transfers.clear();
-    }
-    requests.clear();
-    replies.clear();
-    attention->exchanges_.erase(this);
-    attention = nullptr;
-  }
-
-  RemoteAttention* attention = nullptr;
-  Phase phase;  // Forward.
-  std::vector<const Route*> routes;
-  int64_t tokens = 0;  // T
-  // Detached: they may share memory with the graph's tensors but do not keep the graph alive. In
-  // the job's element; what ping has of keys and values is shared with pong.
-  at::Tensor q_TNH;
-  std::array<at::Tensor, kNanoBatches> k_TMH;
-  std::array<at::Tensor, kNanoBatches> v_TMH;
-  at::Tensor out_TNH;
-  at::Tensor lse_TN;
-  std::vector<Buffer> requests;
-  std::vector<Buffer> replies;
-  std::vector<Transfer> transfers;  // Under way.
-};
 
 namespace {
 
@@ -65,6 +32,10 @@ const void* Data(const at::Tensor& tensor) {
   return tensor.defined() ? tensor.data_ptr() : nullptr;
 }
 
+const float* Floats(const at::Tensor& tensor) {
+  return tensor.defined() ? tensor.data_ptr<float>() : nullptr;
+}
+
 HomeInputs InputsOf(const Exchange& exchange) {
   HomeInputs inputs;
   inputs.q_TNH = Data(exchange.q_TNH);
@@ -72,6 +43,9 @@ HomeInputs InputsOf(const Exchange& exchange) {
     inputs.k_TMH[nano] = Data(exchange.k_TMH[nano]);
     inputs.v_TMH[nano] = Data(exchange.v_TMH[nano]);
   }
+  inputs.d_out_TNH = Data(exchange.d_out_TNH);
+  inputs.lse_TN = Floats(exchange.lse_TN);
+  inputs.delta_TN = Floats(exchange.delta_TN);
   return inputs;
 }
 
@@ -90,13 +64,13 @@ class DispatchFunction : public torch::autograd::Function<DispatchFunction> {
                             const at::Tensor& /*v_TMH*/, const c10::optional<at::Tensor>& /*ping*/,
                             const c10::optional<at::Tensor>& /*ping*/) {
     Save(exchange, ctx);
-    exchange->attention->Post(Direction::kForward, InputsOf(*exchange), exchange.get());
+    exchange->attention->Post(Direction::kForward, exchange);
     return at::zeros({1}, q_TNH.options());
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& /*of the ticket*/) {
     const ExchangePointer exchange = Load(ctx);
-    exchange->attention->ServeAndWait(Direction::kBackward, exchange.get());
+    exchange->attention->ServeAndWait(Direction::kBackward, exchange);
     const at::Tensor d_q_TNH = at::zeros_like(exchange->q_TNH, at::kFloat);
     std::array<at::Tensor, kNanoBatches> d_k_TMH;
     std::array<at::Tensor, kNanoBatches> d_v_TMH;
@@ -110,7 +84,7 @@ class DispatchFunction : public torch::autograd::Function<DispatchFunction> {
       gradients.d_v_TMH[nano] = d_v_TMH[nano].data_ptr<float>();
     }
     exchange->attention->Accumulate(gradients, *exchange);
-    exchange->replies.clear();
+    exchange->messages.replies.clear();
     const int own = exchange->phase.nano_batch;
     const bool with_ping = own == 1 && d_k_TMH[0].defined();
     return {at::Tensor(),
@@ -127,7 +101,7 @@ class CollectFunction : public torch::autograd::Function<CollectFunction> {
   static at::Tensor forward(AutogradContext* ctx, const ExchangePointer& exchange,
                             const at::Tensor& /*ticket*/) {
     Save(exchange, ctx);
-    exchange->attention->ServeAndWait(Direction::kForward, exchange.get());
+    exchange->attention->ServeAndWait(Direction::kForward, exchange);
     const at::Tensor out_TNH = at::empty_like(exchange->q_TNH, at::kFloat);
     exchange->out_TNH = out_TNH.detach();
     exchange->lse_TN = at::empty({out_TNH.size(0), out_TNH.size(1)}, out_TNH.options());
@@ -137,16 +111,11 @@ class CollectFunction : public torch::autograd::Function<CollectFunction> {
 
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
     const ExchangePointer exchange = Load(ctx);
-    const at::Tensor d_out_TNH = gradients[0].to(exchange->q_TNH.scalar_type()).contiguous();
+    exchange->d_out_TNH = gradients[0].to(exchange->q_TNH.scalar_type()).contiguous();
     // Of d_out as the server has it, so that a row of ds sums to zero there.
-    const at::Tensor delta_TN = (d_out_TNH * exchange->out_TNH).sum(-1);
-    HomeInputs inputs = InputsOf(*exchange);
-    inputs.d_out_TNH = Data(d_out_TNH);
-    inputs.lse_TN = exchange->lse_TN.data_ptr<float>();
-    inputs.delta_TN = delta_TN.data_ptr<float>();
-    exchange->attention->Post(Direction::kBackward, inputs, exchange.get());
+    exchange->delta_TN = (exchange->d_out_TNH * exchange->out_TNH).sum(-1);
     exchange->out_TNH.reset();
-    exchange->lse_TN.reset();
+    exchange->attention->Post(Direction::kBackward, exchange);
     return {at::Tensor(), at::zeros({1}, gradients[0].options())};
   }
 };
@@ -172,6 +141,7 @@ std::string Describe(const Phase& phase) {
 RemoteAttention::RemoteAttention(const RemoteAttentionOptions& options, Transport* transport,
                                  BufferPool* pool, InPlaceService service)
     : options_(options),
+      epoch_(options.epoch),
       sizes_(RowSizesOf(options.shape, options.element)),
       transport_(transport),
       pool_(pool),
@@ -181,20 +151,38 @@ RemoteAttention::~RemoteAttention() {
   while (!exchanges_.empty()) (*exchanges_.begin())->GiveUp();
 }
 
-absl::Status RemoteAttention::BeginRound(std::shared_ptr<const Plan> plan) {
-  plan_ = std::move(plan);
-  order_ = PhaseOrder(*plan_, options_.shape.layers);
+void RemoteAttention::UsePool(Transport* transport, uint32_t epoch) {
+  transport_ = transport;
+  epoch_ = epoch;
+  resent_.clear();
+}
+
+void RemoteAttention::BeginRound(std::shared_ptr<const Plan> plan,
+                                 const CollectedPhases& collected) {
+  // All workers have been through the last round: these have moved, unless the transport has failed.
+  (void)transport_->Wait(resent_.transfers, absl::Now() + options_.phase_timeout);
+  resent_.clear();
+  order_ = PhaseOrder(*plan, options_.shape.layers);
+  kept_.assign(order_.size(), ExchangePointer());
   posted_ = 0;
   served_ = 0;
   collected_ = 0;
   waiting_ = absl::ZeroDuration();
+  longest_wait_ /= 2;  // Forgets a round that was slow for once.
+  if (absl::Status status = TakePlan(std::move(plan), collected); !status.ok()) Recover(status);
+}
+
+absl::Status RemoteAttention::TakePlan(std::shared_ptr<const Plan> plan,
+                                       const CollectedPhases& collected) {
+  plan_ = std::move(plan);
+  standings_ = collected;
   routes_.assign(plan_->micro_batches.size(), {});
   for (size_t m = 0; m < routes_.size(); ++m) {
     for (int nano = 0; nano < kNanoBatches; ++nano) {
       routes_[m][nano] = RoutePhase(*plan_, static_cast<int>(m), nano);
     }
   }
-  return service_.begin_step ? service_.begin_step(plan_) : absl::OkStatus();
+  return service_.begin_step ? service_.begin_step(plan_, standings_) : absl::OkStatus();
 }
 
 absl::Status RemoteAttention::EndRound() const {
@@ -209,7 +197,6 @@ at::Tensor RemoteAttention::Dispatch(const Phase& phase, const QueryKeyValue& ro
   exchange->attention = this;
   exchanges_.insert(exchange.get());
   exchange->phase = phase;
-  exchange->routes = routes_[phase.micro_batch][phase.nano_batch].FromHome(options_.rank);
   exchange->tokens = rows.q_TNH.size(0);
   const auto as_sent = [this](const at::Tensor& tensor) {
     return tensor.detach().to(TypeOf(options_.element)).contiguous();
@@ -237,59 +224,104 @@ at::Tensor RemoteAttention::Collect(const at::Tensor& ticket) {
   return CollectFunction::apply(exchange, ticket);
 }
 
-void RemoteAttention::Post(Direction direction, const HomeInputs& inputs, Exchange* exchange) {
+void RemoteAttention::Post(Direction direction, const ExchangePointer& exchange) {
   const Phase phase = InDirection(exchange->phase, direction);
-  ThrowIfError(CheckNext(phase, posted_++));
-  if (service_.post_phase) ThrowIfError(service_.post_phase(phase));
-  exchange->replies.clear();
-  exchange->requests.clear();
-  for (const Route* route : exchange->routes) PostRoute(*route, phase, inputs, exchange);
+  ThrowIfError(CheckNext(phase, posted_));
+  if (posted_ > 0 && order_[posted_ - 1].micro_batch != phase.micro_batch) ForgetMicroBatch();
+  kept_[posted_++] = exchange;
+  if (absl::Status status = SendPhase(posted_ - 1); !status.ok()) Recover(status);
 }
 
-void RemoteAttention::PostRoute(const Route& route, const Phase& phase, const HomeInputs& inputs,
-                                Exchange* exchange) {
+absl::Status RemoteAttention::SendPhase(size_t index) {
+  const Phase& phase = order_[index];
+  if (service_.post_phase) RALLY_RETURN_IF_ERROR(service_.post_phase(phase));
+  Exchange& exchange = *kept_[index];
+  exchange.messages.clear();
+  exchange.routes = RoutesOf(index, &exchange.open_routes);
   const bool backward = phase.direction == Direction::kBackward;
-  Buffer reply = pool_->Allocate(LayOutReply(route, sizes_, backward).bytes());
-  if (reply.size() > 0) {
-    exchange->transfers.push_back(transport_->Receive(
-        route.server, MakeTag(phase, MessageKind::kReply, route.server), reply.bytes()));
+  for (const Route* route : exchange.routes) {
+    Buffer reply = pool_->Allocate(LayOutReply(*route, sizes_, backward).bytes());
+    if (reply.size() > 0) {
+      exchange.messages.transfers.push_back(transport_->Receive(
+          route->server, MakeTag(phase, MessageKind::kReply, route->server), reply.bytes()));
+    }
+    exchange.messages.replies.push_back(std::move(reply));
+    SendRequest(*route, phase, exchange, &exchange.messages);
   }
-  exchange->replies.push_back(std::move(reply));
-  Buffer request = pool_->Allocate(LayOutRequest(route, sizes_, backward).size);
-  PackRequest(route, sizes_, backward, inputs, request.bytes());
-  exchange->transfers.push_back(transport_->Send(
-      route.server, MakeTag(phase, MessageKind::kRequest, options_.rank), request.bytes()));
-  exchange->requests.push_back(std::move(request));
+  return absl::OkStatus();
 }
 
-void RemoteAttention::ServeAndWait(Direction direction, Exchange* exchange) {
+std::vector<const Route*> RemoteAttention::RoutesOf(size_t index, PhaseRoutes* open) const {
+  const Phase& phase = order_[index];
+  const auto at = static_cast<int64_t>(index);
+  if (at >= standings_.end()) {
+    return routes_[phase.micro_batch][phase.nano_batch].FromHome(options_.rank);
+  }
+  *open = RouteTasks(plan_->micro_batches[phase.micro_batch],
+                     OpenTasks(*plan_, phase, at, standings_));
+  return open->FromHome(options_.rank);
+}
+
+void RemoteAttention::SendRequest(const Route& route, const Phase& phase, const Exchange& exchange,
+                                  Messages* messages) {
+  const bool backward = phase.direction == Direction::kBackward;
+  Buffer request = pool_->Allocate(LayOutRequest(route, sizes_, backward).size);
+  PackRequest(route, sizes_, backward, InputsOf(exchange), request.bytes());
+  messages->transfers.push_back(transport_->Send(
+      route.server, MakeTag(phase, MessageKind::kRequest, options_.rank), request.bytes()));
+  messages->requests.push_back(std::move(request));
+}
+
+void RemoteAttention::ServeAndWait(Direction direction, const ExchangePointer& exchange) {
   const Phase phase = InDirection(exchange->phase, direction);
-  ThrowIfError(CheckNext(phase, collected_++));
+  ThrowIfError(CheckNext(phase, collected_));
+  for (absl::Status status = TryCollect(phase, exchange.get()); !status.ok();
+       status = TryCollect(phase, exchange.get())) {
+    Recover(Annotate(status, Describe(phase)));
+  }
+  exchange->messages.requests.clear();
+  exchange->messages.transfers.clear();
+  if (direction == Direction::kBackward) ForgetLayerBefore(collected_);
+  ++collected_;
+}
+
+absl::Status RemoteAttention::TryCollect(const Phase& phase, Exchange* exchange) {
   // Everything of this layer that is under way is served before the wait, so one nano-batch's
   // replies travel while the other one is served.
   while (served_ < posted_ && SameLayer(order_[served_], phase)) {
-    const Phase& next = order_[served_++];
-    if (service_.serve_phase) ThrowIfError(service_.serve_phase(next));
+    if (service_.serve_phase) RALLY_RETURN_IF_ERROR(service_.serve_phase(order_[served_]));
+    ++served_;
   }
+  const std::vector<Transfer>& transfers = exchange->messages.transfers;
   const absl::Time start = absl::Now();
-  const absl::Status status = transport_->Wait(exchange->transfers, start + options_.phase_timeout);
-  waiting_ += absl::Now() - start;
-  exchange->transfers.clear();
-  exchange->requests.clear();
-  ThrowIfError(Annotate(status, Describe(phase)));
+  if (!transport_->AwaitUntil(transfers, start + LateAfter()) && service_.report_late) {
+    service_.report_late(absl::StrCat(Describe(phase), " is late"));
+  }
+  const absl::Status status = transport_->Wait(transfers, start + options_.phase_timeout);
+  const absl::Duration waited = absl::Now() - start;
+  if (status.ok()) longest_wait_ = std::max(longest_wait_, waited);
+  waiting_ += waited;
+  return status;
+}
+
+absl::Duration RemoteAttention::LateAfter() const {
+  constexpr absl::Duration kLeast = absl::Milliseconds(250);  // Scheduling alone may take some.
+  constexpr int kTimesUsual = 8;
+  if (longest_wait_ == absl::ZeroDuration()) return absl::Seconds(2);  // Nothing is known yet.
+  return std::max(kLeast, kTimesUsual * longest_wait_);
 }
 
 void RemoteAttention::Merge(Exchange* exchange) const {
   std::vector<absl::Span<const float>> replies;
-  for (const Buffer& reply : exchange->replies) replies.push_back(reply.floats());
+  for (const Buffer& reply : exchange->messages.replies) replies.push_back(reply.floats());
   MergeReplies(exchange->routes, sizes_, replies, exchange->tokens,
                exchange->out_TNH.data_ptr<float>(), exchange->lse_TN.data_ptr<float>());
-  exchange->replies.clear();
+  exchange->messages.replies.clear();
 }
 
 void RemoteAttention::Accumulate(const HomeGradients& gradients, const Exchange& exchange) const {
   for (size_t r = 0; r < exchange.routes.size(); ++r) {
-    AddGradients(*exchange.routes[r], sizes_, exchange.replies[r].floats(), gradients);
+    AddGradients(*exchange.routes[r], sizes_, exchange.messages.replies[r].floats(), gradients);
   }
 }
 
@@ -302,7 +334,7 @@ absl::Status RemoteAttention::CheckNext(const Phase& phase, size_t position) con
 
 Tag RemoteAttention::MakeTag(const Phase& phase, MessageKind kind, int32_t source) const {
   Tag tag;
-  tag.epoch = options_.epoch;
+  tag.epoch = epoch_;
   tag.round = plan_->round;
   tag.micro_batch = phase.micro_batch;
   tag.layer = phase.layer;

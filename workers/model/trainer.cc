@@ -2,11 +2,13 @@
 
 #include <cmath>
 #include <limits>
+#include <thread>
 #include <utility>
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <absl/strings/str_cat.h>
+#include <absl/synchronization/notification.h>
 #include <absl/time/clock.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <xxhash.h>
@@ -57,7 +59,11 @@ class TrainerImpl final : public Trainer {
         optimizer_(options.spec.optimizer, &weights_.layout()) {}
 
   absl::StatusOr<TrainingPosition> Restore() override;
-  absl::StatusOr<RoundResult> RunRound(std::shared_ptr<const Plan> plan) override;
+  absl::StatusOr<RoundResult> RunRound(std::shared_ptr<const Plan> plan,
+                                       const CollectedPhases& collected) override;
+  void UsePool(Transport* transport, uint32_t epoch) override {
+    attention_.UsePool(transport, epoch);
+  }
   absl::Status Commit() override;
   absl::StatusOr<std::string> SaveCheckpoint() override;
   uint64_t WeightsChecksum() const override;
@@ -68,7 +74,9 @@ class TrainerImpl final : public Trainer {
   absl::StatusOr<MicroBatchRows> ReadMicroBatch(const Plan& plan, size_t index) const;
   double RunMicroBatch(const MicroBatchRows& rows, bool train, int64_t targets);
   absl::StatusOr<double> RunMicroBatches(const Plan& plan);
-  absl::StatusOr<double> ReduceLoss(const Plan& plan, double loss_sum);
+  template <typename T>
+  absl::Status Reduce(absl::Span<T> values);
+  absl::Status CheckLoss(int64_t step, double loss) const;
   absl::Status ReduceGradients(int64_t step, RoundResult* result);
 
   const TrainerOptions options_;
@@ -87,7 +95,8 @@ class TrainerImpl final : public Trainer {
 };
 
 // One round, top to bottom. Exceptions of LibTorch and of autograd functions end here.
-absl::StatusOr<RoundResult> TrainerImpl::RunRound(std::shared_ptr<const Plan> plan) {
+absl::StatusOr<RoundResult> TrainerImpl::RunRound(std::shared_ptr<const Plan> plan,
+                                                  const CollectedPhases& collected) {
   const absl::Time start = absl::Now();
   ready_ = nullptr;
   reducing_ = absl::ZeroDuration();
@@ -96,10 +105,11 @@ absl::StatusOr<RoundResult> TrainerImpl::RunRound(std::shared_ptr<const Plan> pl
   try {
     at::set_num_threads(threads_);  // OpenMP keeps the number by calling thread.
     if (train) weights_.ClearGradients();
-    RALLY_RETURN_IF_ERROR(attention_.BeginRound(plan));
+    attention_.BeginRound(plan, collected);
     RALLY_ASSIGN_OR_RETURN(const double loss_sum, RunMicroBatches(*plan));
     RALLY_RETURN_IF_ERROR(attention_.EndRound());
-    RALLY_ASSIGN_OR_RETURN(result.loss, ReduceLoss(*plan, loss_sum));
+    result.loss = loss_sum / static_cast<double>(std::max<int64_t>(1, TargetCount(*plan)));
+    RALLY_RETURN_IF_ERROR(CheckLoss(plan->step, result.loss));
     if (train) RALLY_RETURN_IF_ERROR(ReduceGradients(plan->step, &result));
   } catch (const StatusError& error) {
     return error.status();
@@ -117,14 +127,21 @@ absl::StatusOr<RoundResult> TrainerImpl::RunRound(std::shared_ptr<const Plan> pl
   return result;
 }
 
+// The summed loss of all workers' targets.
 absl::StatusOr<double> TrainerImpl::RunMicroBatches(const Plan& plan) {
+  const bool train = plan.kind == PlanKind::kTrain;
   const int64_t targets = TargetCount(plan);
-  double loss_sum = 0.0;
+  double all = 0.0;
+  double own = 0.0;
   for (size_t m = 0; m < plan.micro_batches.size(); ++m) {
     RALLY_ASSIGN_OR_RETURN(const MicroBatchRows rows, ReadMicroBatch(plan, m));
-    loss_sum += RunMicroBatch(rows, plan.kind == PlanKind::kTrain, targets);
+    own += RunMicroBatch(rows, train, targets);
+    // Workers that meet after each micro-batch of a validation are never further apart.
+    if (train && m + 1 < plan.micro_batches.size()) continue;
+    RALLY_RETURN_IF_ERROR(Reduce(absl::MakeSpan(&own, 1)));
+    all += std::exchange(own, 0.0);
   }
-  return loss_sum;
+  return all;
 }
 
 absl::StatusOr<MicroBatchRows> TrainerImpl::ReadMicroBatch(const Plan& plan, size_t index) const {
@@ -153,21 +170,33 @@ double TrainerImpl::RunMicroBatch(const MicroBatchRows& rows, bool train, int64_
   return loss.item<double>();
 }
 
-absl::StatusOr<double> TrainerImpl::ReduceLoss(const Plan& plan, double loss_sum) {
+// Reduces on a thread of its own: until all workers are here, others may need this one's rows, or
+// its service, or just its word on a change of the pool.
+template <typename T>
+absl::Status TrainerImpl::Reduce(absl::Span<T> values) {
   const absl::Time start = absl::Now();
-  RALLY_RETURN_IF_ERROR(collective_->AllReduceSum(absl::MakeSpan(&loss_sum, 1)));
+  absl::Status reduced;
+  absl::Notification done;
+  std::thread reducer([&] {
+    reduced = collective_->AllReduceSum(values);
+    done.Notify();
+  });
+  const absl::Status served = attention_.ServeWhile(&done);
+  if (!served.ok()) collective_->Abort(served);
+  reducer.join();
   reducing_ += absl::Now() - start;
-  const double loss = loss_sum / static_cast<double>(std::max<int64_t>(1, TargetCount(plan)));
-  if (std::isfinite(loss)) return loss;
-  return absl::OutOfRangeError(absl::StrCat("training diverged: the loss of step ", plan.step,
-                                            " is ", loss, "; lower optimizer.learning_rate"));
+  return served.ok() ? reduced : served;
+}
+
+absl::Status TrainerImpl::CheckLoss(int64_t step, double loss) const {
+  if (std::isfinite(loss)) return absl::OkStatus();
+  return absl::OutOfRangeError(absl::StrCat("training diverged: the loss of step ", step, " is ",
+                                            loss, "; lower optimizer.learning_rate"));
 }
 
 absl::Status TrainerImpl::ReduceGradients(int64_t step, RoundResult* result) {
-  const absl::Time start = absl::Now();
   const absl::Span<float> gradients = Floats(weights_.gradients());
-  RALLY_RETURN_IF_ERROR(collective_->AllReduceSum(gradients));
-  reducing_ += absl::Now() - start;
+  RALLY_RETURN_IF_ERROR(Reduce(gradients));
   result->gradient_norm = EuclideanNorm(gradients);
   // The optimizer's moments are float32: a square that overflows would stay there for ever.
   const double largest = std::sqrt(std::numeric_limits<float>::max());

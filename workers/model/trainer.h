@@ -56,8 +56,14 @@ class Trainer {
   // FailedPrecondition when it belongs to another model shape, DataLoss when it is damaged.
   virtual absl::StatusOr<TrainingPosition> Restore() = 0;
 
-  // Computes one round: loss, and for a training plan the reduced gradients.
-  virtual absl::StatusOr<RoundResult> RunRound(std::shared_ptr<const Plan> plan) = 0;
+  // Computes one round: loss, and for a training plan the reduced gradients. `collected`: where
+  // other workers stand in it already, if they do.
+  virtual absl::StatusOr<RoundResult> RunRound(std::shared_ptr<const Plan> plan,
+                                               const CollectedPhases& collected = {}) = 0;
+
+  // Between rounds: core attention goes over another pool, whose transport is borrowed as the first
+  // one was. Within a round InPlaceService::change_pool gives it.
+  virtual void UsePool(Transport* transport, uint32_t epoch) = 0;
 
   // Applies the gradients of the last RunRound; the trainer then stands at `plan.step`.
   virtual absl::Status Commit() = 0;
