@@ -305,8 +305,8 @@ absl::Status RemoteAttention::TryCollect(const Phase& phase, Exchange* exchange)
 }
 
 absl::Duration RemoteAttention::LateAfter() const {
-  constexpr absl::Duration kLeast = absl::Milliseconds(250);  // Scheduling alone may take some.
-  constexpr int kTimesUsual = 8;
+  constexpr absl::Duration kLeast = absl::Milliseconds(200);  // Scheduling alone may take some.
+  constexpr int kTimesUsual = 3;
   if (longest_wait_ == absl::ZeroDuration()) return absl::Seconds(2);  // Nothing is known yet.
   return std::max(kLeast, kTimesUsual * longest_wait_);
 }

@@ -1,0 +1,177 @@
+"""Attention servers die, hang, slow down and leave within the steps of a real job: nothing is lost.
+
+RALLY_KILLS sets the number of kills (20). Run by hand, the report at the end is what docs/recovery.md
+quotes.
+"""
+
+import os
+import random
+import signal
+import statistics
+import time
+import unittest
+
+from cluster import Cluster, await_condition, make_dataset, merged, small_job
+
+KILLS = int(os.environ.get("RALLY_KILLS", "20"))
+STEPS_PER_KILL = 3
+EARLY = 50  # Steps whose losses equal the undisturbed ones to rounding.
+TOLERANCE = 1e-5
+LONGEST_EXTRA = 2.0  # Seconds a step may take longer for a kill.
+
+
+def steps_of(events):
+    return [event["step"] for event in events if "step" in event]
+
+
+def seconds(duration):
+    return float(duration.rstrip("s"))
+
+
+class ElasticTest(unittest.TestCase):
+
+    def setUp(self):
+        # Two more servers than the job takes: they replace those that are struck.
+        self.cluster = Cluster(workers=2, attention_servers=5).__enter__()
+        self.addCleanup(lambda: self.cluster.__exit__(None, None, None))
+        self.random = random.Random(11)
+        self.next_server = 5
+        self.dataset = make_dataset(self.cluster.directory)
+
+    def job(self, steps, **attention):
+        return merged(small_job(self.dataset), {
+            "training": {"steps": steps},
+            "batch": {"chunk_tokens": 2048},
+            "attention": {"dedicated": 3, "in_place": False, **attention},
+        })
+
+    def servers(self):
+        return [name for name in self.cluster.members if name.startswith("attention")]
+
+    def add_server(self):
+        self.cluster.add_member("attention", f"attention-{self.next_server}")
+        self.next_server += 1
+
+    def losses(self, job_id, spec):
+        self.cluster.submit(job_id, spec)
+        return [step["loss"] for step in steps_of(self.cluster.events(job_id))]
+
+    def changes(self, job_id):
+        status = self.cluster.status(job_id)
+        self.assertEqual(status["phase"], "JOB_PHASE_RUNNING", "too few steps for so many kills")
+        return int(status.get("pool_changes", 0))
+
+    def disturb(self, job_id, spec, strikes, strike):
+        """Runs a job and strikes at random moments, until it has been hit often enough; losses."""
+        self.cluster.submit(job_id, spec)
+        self.cluster.await_step(job_id, 2)
+        hits, seen = 0, 0
+        while hits < strikes:
+            time.sleep(self.random.uniform(0.0, 0.4))
+            strike()
+            now = self.changes(job_id)
+            hits += now > seen
+            seen = now
+        return self.finish(job_id, spec)
+
+    def finish(self, job_id, spec):
+        events = self.cluster.events(job_id)
+        status = self.cluster.await_phase(job_id, "succeeded")
+        self.assertEqual(int(status.get("restarts", 0)), 0, status)
+        steps = steps_of(events)
+        self.assertEqual([int(step["step"]) for step in steps],
+                         list(range(1, spec["training"]["steps"] + 1)),
+                         "every step once and in order")
+        self.report(job_id, steps, int(status.get("pool_changes", 0)))
+        return [step["loss"] for step in steps]
+
+    def report(self, job_id, steps, changes):
+        times = [seconds(step["duration"]) for step in steps]
+        usual = statistics.median(times)
+        extra = sorted((t - usual for t in times), reverse=True)[:max(changes, 1)]
+        print(f"{job_id}: {changes} pool changes in {len(steps)} steps, usual step {usual:.3f} s, "
+              f"extra time of the {len(extra)} slowest steps: median "
+              f"{statistics.median(extra):.3f} s, worst {extra[0]:.3f} s", flush=True)
+        self.worst = extra[0]
+
+    def compare(self, expected, found, spread):
+        for i, (a, b) in enumerate(zip(expected, found)):
+            allowed = TOLERANCE if i < EARLY else max(TOLERANCE, 2 * spread)
+            self.assertLessEqual(abs(a - b) / a, allowed, f"step {i + 1}")
+
+    def references(self, steps):
+        """Undisturbed losses, and what another plan alone does to them."""
+        expected = self.losses("calm", self.job(steps))
+        other = self.losses("other-plan", self.job(steps, in_place=True, tolerance=0.3))
+        spread = max(abs(a - b) / a for a, b in zip(expected, other))
+        print(f"spread of losses by another plan alone: {spread:.2e}", flush=True)
+        return expected, spread
+
+    def test_kills(self):
+        steps = max(EARLY + 10, STEPS_PER_KILL * KILLS)
+        expected, spread = self.references(steps)
+
+        def kill():
+            name = self.random.choice(self.servers())
+            self.cluster.members.pop(name).kill()
+            self.add_server()
+
+        found = self.disturb("kills", self.job(steps), KILLS, kill)
+        self.compare(expected, found, spread)
+        self.assertLess(self.worst, LONGEST_EXTRA)
+
+    def test_hangs(self):
+        steps = max(EARLY + 10, STEPS_PER_KILL * KILLS)
+        expected, spread = self.references(steps)
+        stopped = []
+
+        def stop():
+            process = self.cluster.members[self.random.choice(self.servers())]
+            if process in stopped:
+                return
+            process.signal(signal.SIGSTOP)
+            stopped.append(process)
+            if len(stopped) > 2:  # It comes back, and joins again.
+                stopped.pop(0).signal(signal.SIGCONT)
+
+        self.addCleanup(lambda: [process.signal(signal.SIGCONT) for process in stopped])
+        found = self.disturb("hangs", self.job(steps), KILLS // 2, stop)
+        self.compare(expected, found, spread)
+        self.assertLess(self.worst, LONGEST_EXTRA)
+
+    def test_all_servers_at_once(self):
+        spec = self.job(EARLY + 10, in_place=True)
+        expected, spread = self.references(EARLY + 10)
+        self.cluster.submit("all", spec)
+        self.cluster.await_step("all", 5)
+        for name in self.servers():
+            self.cluster.members[name].popen.kill()
+        for name in self.servers():
+            self.cluster.members.pop(name).kill()
+        self.cluster.await_step("all", 15)
+        found = self.finish("all", spec)
+        self.compare(expected, found, spread)
+
+        spec = self.job(EARLY + 10)
+        self.add_server()
+        for _ in range(2):
+            self.add_server()
+        self.cluster.submit("waits", spec)
+        self.cluster.await_step("waits", 5)
+        for name in self.servers():
+            self.cluster.members.pop(name).kill()
+        await_condition(lambda: self.condition("waits", "AttentionPoolEmpty"), "it waits")
+        step = int(self.cluster.status("waits")["step"])
+        time.sleep(1)
+        self.assertEqual(int(self.cluster.status("waits")["step"]), step)
+        self.add_server()
+        found = self.finish("waits", spec)
+        self.compare(expected, found, spread)
+
+    def condition(self, job_id, kind):
+        conditions = self.cluster.status(job_id)["conditions"]
+        return any(c["type"] == kind and c["status"] == "CONDITION_STATUS_TRUE" for c in conditions)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
