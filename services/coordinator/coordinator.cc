@@ -30,7 +30,7 @@
 namespace rally {
 namespace {
 
-constexpr absl::Duration kTickInterval = absl::Milliseconds(200);
+constexpr absl::Duration kTickInterval = absl::Milliseconds(100);
 constexpr absl::Duration kShutdownGrace = absl::Seconds(2);
 // Events whose writes share one transaction.
 constexpr size_t kMaxBatch = 256;

@@ -41,10 +41,10 @@
 namespace rally {
 
 struct CoreOptions {
-  absl::Duration heartbeat_interval = absl::Milliseconds(250);  // Told to members in Welcome.
+  absl::Duration heartbeat_interval = absl::Milliseconds(200);  // Told to members in Welcome.
   absl::Duration member_timeout = absl::Seconds(10);  // Silence after which a member is lost,
   // and after which an attention server is that something is missed of.
-  absl::Duration server_timeout = absl::Milliseconds(750);
+  absl::Duration server_timeout = absl::Milliseconds(600);
   absl::Duration start_timeout = absl::Minutes(10);      // From Prepare to everybody ready.
   absl::Duration release_timeout = absl::Minutes(1);     // From Release to Released.
   // From one round's end to the next one's, planning included. A member that stalls while its
@@ -110,6 +110,7 @@ class CoordinatorCore {
   void TellPool(JobState* state, const std::vector<std::string>& before, absl::string_view reason);
   void ShowPool(JobState* state, absl::string_view reason);
   bool AwaitsServers(const JobState& state) const;
+  bool CanServe(const Member& member) const;
   void FillPools();
   void OnStanding(const Member& member, JobState* state, const v1::Prepared& message);
   void ResumeRounds(JobState* state);

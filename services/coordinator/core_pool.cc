@@ -78,9 +78,15 @@ std::vector<std::string> CoordinatorCore::NextPool(JobState* state) {
   const auto wanted = static_cast<size_t>(state->spec->topology().ranks());
   for (const auto& [id, member] : members_.members()) {
     if (pool.size() >= wanted) break;
-    if (member.role == v1::MEMBER_ROLE_ATTENTION && member.idle()) pool.push_back(id);
+    if (CanServe(member)) pool.push_back(id);
   }
   return pool;
+}
+
+// Whether an idle attention server is there that one need not wait for.
+bool CoordinatorCore::CanServe(const Member& member) const {
+  return member.role == v1::MEMBER_ROLE_ATTENTION && member.idle() &&
+         now_ - member.last_seen <= options_.server_timeout;
 }
 
 // Begins the next epoch with run.members: tells those of `before`, and prepares the others.
@@ -137,15 +143,13 @@ bool CoordinatorCore::AwaitsServers(const JobState& state) const {
 }
 
 void CoordinatorCore::FillPools() {
-  const auto is_idle_server = [](const auto& entry) {
-    return entry.second.role == v1::MEMBER_ROLE_ATTENTION && entry.second.idle();
-  };
+  const auto can_serve = [this](const auto& entry) { return CanServe(entry.second); };
   for (const std::string& id : active_) {
     JobState& state = jobs_.at(id);
     if (!CanChangePool(state) || state.run->closing) continue;
     if (state.run->servers(*state.spec) >= state.spec->attention.dedicated) continue;
     const auto& members = members_.members();
-    if (std::none_of(members.begin(), members.end(), is_idle_server)) return;
+    if (std::none_of(members.begin(), members.end(), can_serve)) return;
     if (AwaitsServers(state)) {
       ChangePool(&state, "a server has joined");
     } else {
@@ -233,7 +237,9 @@ void CoordinatorCore::OnTrouble(JobState* state) {
 
 void CoordinatorCore::LoseSilentServers(JobState* state) {
   Run& run = *state->run;
-  if (!run.trouble_since.has_value() || !CanChangePool(*state)) return;
+  // While the pool changes, everybody's answer is missed.
+  const bool missed = run.trouble_since.has_value() || (run.regrouping && !run.resumed.has_value());
+  if (!missed || !CanChangePool(*state)) return;
   std::vector<std::string> silent;
   for (int32_t rank = 0; rank < run.ranks(); ++rank) {
     const Member* member = members_.Find(run.members[rank]);
