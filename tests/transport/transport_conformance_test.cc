@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <absl/status/status.h>
+#include <absl/time/clock.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -105,6 +106,25 @@ TEST_P(TransportConformanceTest, WaitsForOneOfTwoInFlight) {
   EXPECT_TRUE(first == got_first);
   EXPECT_EQ(at(0).Wait({send_first, send_second}, Patience()), absl::OkStatus());
   EXPECT_EQ(at(0).Wait({send_first}, Patience()), absl::OkStatus()) << "waited for twice";
+}
+
+TEST_P(TransportConformanceTest, AwaitsWithoutFailing) {
+  Make(2);
+  std::vector<std::byte> sent = Pattern(1000, 1), received(1000);
+  Transfer receive = at(1).Receive(0, NumberedTag(0, 1), absl::MakeSpan(received));
+  absl::Time time = absl::Now() + absl::Milliseconds(30);
+  EXPECT_FALSE(at(1).AwaitUntil({receive}, time));
+  EXPECT_GE(absl::Now(), time);
+  EXPECT_FALSE(at(1).AwaitUntil({receive}, absl::InfinitePast()));
+  EXPECT_EQ(at(1).status(), absl::OkStatus()) << "running out of time is no error here";
+  Transfer send = at(0).Send(1, NumberedTag(0, 1), sent);
+  EXPECT_TRUE(at(1).AwaitUntil({receive}, Patience()));
+  EXPECT_TRUE(at(0).AwaitUntil({send, Transfer()}, Patience()));
+  EXPECT_TRUE(at(1).AwaitUntil({receive}, absl::InfinitePast())) << "complete, however late";
+  EXPECT_TRUE(at(1).AwaitUntil({}, absl::InfinitePast()));
+  ASSERT_EQ(at(1).Wait({receive}, absl::InfinitePast()), absl::OkStatus());
+  ASSERT_EQ(at(0).Wait({send}, absl::InfinitePast()), absl::OkStatus());
+  EXPECT_TRUE(sent == received);
 }
 
 TEST_P(TransportConformanceTest, KeepsMessagesToItselfInMemory) {

@@ -80,6 +80,22 @@ TEST_P(TransportFailureTest, AbortWakesEveryWait) {
   EXPECT_EQ(at(1).status(), absl::OkStatus()) << "a rank's failure is its own";
 }
 
+TEST_P(TransportFailureTest, AbortWakesAwaitUntil) {
+  Make(2);
+  std::vector<std::byte> buffer(100);
+  Transfer receive = at(0).Receive(1, NumberedTag(1, 1), absl::MakeSpan(buffer));
+  Transfer send = at(0).Send(1, NumberedTag(0, 1), buffer);
+  bool settled = false;
+  std::thread waiting([&]() { settled = at(0).AwaitUntil({receive, send}, Patience()); });
+  absl::Time begin = absl::Now();
+  at(0).Abort(absl::AbortedError("enough"));
+  waiting.join();
+  EXPECT_LT(absl::Now() - begin, absl::Seconds(10));
+  EXPECT_TRUE(settled);
+  EXPECT_TRUE(at(0).AwaitUntil({receive}, absl::InfinitePast())) << "failed, and says so at once";
+  EXPECT_EQ(at(0).Wait({receive}, Patience()), absl::AbortedError("enough"));
+}
+
 TEST_P(TransportFailureTest, AbortBeforeAnyTraffic) {
   Make(2);
   at(0).Abort(absl::AbortedError("early"));

@@ -41,6 +41,7 @@ class DelayedTransport : public Transport {
     return base_->Receive(peer, tag, bytes);
   }
   absl::Status Wait(absl::Span<const Transfer> transfers, absl::Time deadline) override;
+  bool AwaitUntil(absl::Span<const Transfer> transfers, absl::Time time) override;
   void Abort(const absl::Status& error) override;
   absl::Status status() const override { return base_->status(); }
   TransportCounters counters() const override { return base_->counters(); }
@@ -57,6 +58,8 @@ class DelayedTransport : public Transport {
   };
 
   void Run();
+  // Puts the base's transfers in place of those that have been forwarded; true when all have been.
+  bool AllForwarded(absl::Span<Transfer> transfers) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The oldest send when it is due, or nothing when it is time to stop.
   std::shared_ptr<DelayedSend> NextDue();
 
@@ -81,17 +84,20 @@ Transfer DelayedTransport::Send(int32_t peer, const Tag& tag, absl::Span<const s
   return Transfer(std::move(send));
 }
 
+bool DelayedTransport::AllForwarded(absl::Span<Transfer> transfers) {
+  for (Transfer& transfer : transfers) {
+    auto* send = dynamic_cast<DelayedSend*>(transfer.state());
+    if (send == nullptr) continue;
+    if (!send->forwarded) return false;
+    transfer = Transfer(send->inner);
+  }
+  return true;
+}
+
 absl::Status DelayedTransport::Wait(absl::Span<const Transfer> transfers, absl::Time deadline) {
   std::vector<Transfer> inner(transfers.begin(), transfers.end());
-  size_t next = 0;  // Transfers before it are the base's.
   auto all_forwarded = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    for (; next < inner.size(); ++next) {
-      auto* send = dynamic_cast<DelayedSend*>(transfers[next].state());
-      if (send == nullptr) continue;
-      if (!send->forwarded) return false;
-      inner[next] = send->inner;
-    }
-    return true;
+    return AllForwarded(absl::MakeSpan(inner));
   };
   bool in_time = false;
   {
@@ -106,6 +112,19 @@ absl::Status DelayedTransport::Wait(absl::Span<const Transfer> transfers, absl::
     mutex_.Await(absl::Condition(&all_forwarded));
   }
   return base_->Wait(inner, deadline);
+}
+
+bool DelayedTransport::AwaitUntil(absl::Span<const Transfer> transfers, absl::Time time) {
+  std::vector<Transfer> inner(transfers.begin(), transfers.end());
+  auto all_forwarded = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return AllForwarded(absl::MakeSpan(inner));
+  };
+  bool in_time = false;
+  {
+    absl::MutexLock lock(&mutex_);
+    in_time = mutex_.AwaitWithDeadline(absl::Condition(&all_forwarded), time);
+  }
+  return in_time ? base_->AwaitUntil(inner, time) : !status().ok();
 }
 
 void DelayedTransport::Abort(const absl::Status& error) {

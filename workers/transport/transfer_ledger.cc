@@ -57,15 +57,19 @@ void TransferLedger::CloseUnmoved(Entry& entry) {
   --open_;
 }
 
+bool TransferLedger::AllClosed(absl::Span<const Transfer> transfers, size_t* next) const {
+  for (; *next < transfers.size(); ++*next) {
+    const Entry* entry = EntryOf(transfers[*next]);
+    if (entry != nullptr && !entry->closed) return false;
+  }
+  return true;
+}
+
 absl::Status TransferLedger::Wait(absl::Span<const Transfer> transfers, absl::Time deadline) {
   absl::Status missed;
   size_t next = 0;  // Transfers before it are closed.
   auto all_closed = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    for (; next < transfers.size(); ++next) {
-      const Entry* entry = EntryOf(transfers[next]);
-      if (entry != nullptr && !entry->closed) return false;
-    }
-    return true;
+    return AllClosed(transfers, &next);
   };
   {
     absl::MutexLock lock(&mutex_);
@@ -83,6 +87,15 @@ absl::Status TransferLedger::Wait(absl::Span<const Transfer> transfers, absl::Ti
   absl::MutexLock lock(&mutex_);
   mutex_.Await(absl::Condition(&all_closed));
   return error_;
+}
+
+bool TransferLedger::AwaitUntil(absl::Span<const Transfer> transfers, absl::Time time) {
+  size_t next = 0;
+  absl::MutexLock lock(&mutex_);
+  auto settled = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return !error_.ok() || AllClosed(transfers, &next);
+  };
+  return mutex_.AwaitWithDeadline(absl::Condition(&settled), time);
 }
 
 void TransferLedger::AwaitAllClosed() {

@@ -60,6 +60,8 @@ class TransferLedger {
 
   // Blocks as Transport::Wait does. Missing the deadline is a failure.
   absl::Status Wait(absl::Span<const Transfer> transfers, absl::Time deadline);
+  // Blocks as Transport::AwaitUntil does.
+  bool AwaitUntil(absl::Span<const Transfer> transfers, absl::Time time);
   // Blocks until no transfer is open.
   void AwaitAllClosed();
 
@@ -70,6 +72,10 @@ class TransferLedger {
   TransportCounters counters() const;
 
  private:
+  // Skips the closed transfers from `next` on; true when all are.
+  bool AllClosed(absl::Span<const Transfer> transfers, size_t* next) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
   const int32_t rank_;
   const std::function<void()> on_failure_;
   mutable absl::Mutex mutex_;

@@ -1,8 +1,8 @@
 // Transport: moves buffers between the ranks of one job epoch.
 //
 // Plan-driven push: both ends know from the plan which messages travel, so a message is matched by
-// (peer, tag) and its exact size, with no handshake above the wire. Nothing blocks but Wait. A
-// message to one's own rank is kept in memory.
+// (peer, tag) and its exact size, with no handshake above the wire. Nothing blocks but Wait and
+// AwaitUntil. A message to one's own rank is kept in memory.
 //
 // Life: factory -> address() of every rank is gathered by the control plane -> Connect -> traffic
 // -> Abort or destruction. A Transport serves one epoch of one job; a new epoch makes a new one.
@@ -73,6 +73,10 @@ class Transport {
 
   // Blocks until all `transfers` are complete. The deadline is absolute, in wall time.
   virtual absl::Status Wait(absl::Span<const Transfer> transfers, absl::Time deadline) = 0;
+
+  // Waits until all `transfers` are complete or the transport has failed (true), or until `time`
+  // (false): unlike Wait, running out of time here is no error. Gives no buffer back: Wait does.
+  virtual bool AwaitUntil(absl::Span<const Transfer> transfers, absl::Time time) = 0;
 
   // Makes every pending and later call return `error` (not OK). The first call wins.
   virtual void Abort(const absl::Status& error) = 0;

@@ -53,6 +53,9 @@ class UcxTransport : public Transport {
   absl::Status Wait(absl::Span<const Transfer> transfers, absl::Time deadline) override {
     return ledger_->Wait(transfers, deadline);
   }
+  bool AwaitUntil(absl::Span<const Transfer> transfers, absl::Time time) override {
+    return ledger_->AwaitUntil(transfers, time);
+  }
   void Abort(const absl::Status& error) override { ledger_->Fail(error); }
   absl::Status status() const override { return ledger_->status(); }
   TransportCounters counters() const override { return ledger_->counters(); }
