@@ -73,7 +73,7 @@ absl::StatusOr<v1::Ready> JobMember::Connect(const v1::Connect& connect) {
   }
   const std::vector<std::string> addresses(connect.transport_addresses().begin(),
                                            connect.transport_addresses().end());
-  RALLY_RETURN_IF_ERROR(transport_->Connect(addresses));
+  RALLY_RETURN_IF_ERROR(transport_->Connect(addresses, /*secret=*/""));
   AttentionServerOptions options;
   options.shape = assignment_.spec.model;
   options.element = assignment_.spec.attention_element();

@@ -69,7 +69,7 @@ absl::StatusOr<std::unique_ptr<Transport>> Meet(int fd, int32_t rank, const Way&
   std::array<std::string, 2> addresses;
   addresses[rank] = transport->address();
   RALLY_ASSIGN_OR_RETURN(addresses[1 - rank], SwapAddress(fd, addresses[rank]));
-  RALLY_RETURN_IF_ERROR(transport->Connect(addresses));
+  RALLY_RETURN_IF_ERROR(transport->Connect(addresses, ""));
   return transport;
 }
 
