@@ -51,6 +51,7 @@ absl::StatusOr<std::unique_ptr<Transport>> JobMember::OpenTransport() const {
   }
   if (!resources_.transports.empty()) options.transports = resources_.transports;
   if (!resources_.network_devices.empty()) options.network_devices = resources_.network_devices;
+  options.checksums = resources_.checksums;
   return MakeUcxTransport(options);
 }
 
@@ -106,6 +107,11 @@ absl::StatusOr<Plan> JobMember::ReadPlan(const v1::Plan& message) const {
   return plan;
 }
 
+absl::Status JobMember::BlameCluster(const absl::Status& status) const {
+  if (status.ok() || transport_->status().code() != absl::StatusCode::kDataLoss) return status;
+  return absl::UnavailableError(transport_->status().message());
+}
+
 absl::StatusOr<v1::RoundDone> JobMember::RunRound(const v1::Plan& message) {
   if (server_ == nullptr) return absl::InternalError("a plan came before connect");
   absl::StatusOr<Plan> plan = ReadPlan(message);
@@ -117,7 +123,8 @@ absl::StatusOr<v1::RoundDone> JobMember::RunRound(const v1::Plan& message) {
   const int64_t bytes_before = transport_->counters().bytes_sent;
   v1::RoundDone done;
   done.set_round(plan->round);
-  RALLY_RETURN_IF_ERROR(RunPlan(std::make_shared<const Plan>(*std::move(plan)), &done));
+  RALLY_RETURN_IF_ERROR(
+      BlameCluster(RunPlan(std::make_shared<const Plan>(*std::move(plan)), &done)));
   const ServerStepStats stats = server_->stats();
   done.set_bytes_sent(transport_->counters().bytes_sent - bytes_before);
   *done.mutable_attention_compute() = ToProto(stats.compute);

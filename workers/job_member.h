@@ -41,6 +41,7 @@ struct MemberResources {
   std::string advertise_host;   // Where other members reach this process.
   std::string transports;       // UCX_TLS; empty: by the job's placement.
   std::string network_devices;  // UCX_NET_DEVICES; empty: the same.
+  bool checksums = true;        // Of what is sent to other members.
   absl::Duration phase_timeout;
 };
 
@@ -86,6 +87,8 @@ class JobMember {
 
  private:
   absl::StatusOr<std::unique_ptr<Transport>> OpenTransport() const;
+  // A message damaged on its way is not the job's fault, and the next attempt may well succeed.
+  absl::Status BlameCluster(const absl::Status& status) const;
   absl::StatusOr<Plan> ReadPlan(const v1::Plan& message) const;
 
   int64_t next_round_ = 0;
