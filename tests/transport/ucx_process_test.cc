@@ -173,6 +173,7 @@ TEST_P(UcxProcessTest, SurvivesAPeerKilledWhileIdle) {
 
 // A process that knows this one's address, but not what the members of the epoch know.
 TEST_P(UcxProcessTest, StrangersDisturbNothing) {
+  if (GetParam() == "tcp,self") GTEST_SKIP() << "UCX before 1.14 aborts when such a stranger dies";
   constexpr size_t kSize = 300000;
   Start(kSize);
   int64_t number = 2;
