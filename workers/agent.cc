@@ -148,6 +148,7 @@ absl::Status RunAgent(const WorkerOptions& options, ShutdownSignal* shutdown) {
   resources.advertise_host = *std::move(host);
   resources.transports = options.transports;
   resources.network_devices = options.network_devices;
+  resources.checksums = options.checksums;
   resources.phase_timeout = options.phase_timeout;
   return Agent(options, resources, shutdown).Serve();
 }

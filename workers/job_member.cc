@@ -72,6 +72,7 @@ absl::StatusOr<std::unique_ptr<Transport>> JobMember::MakeTransport() const {
   }
   if (!resources_.transports.empty()) options.transports = resources_.transports;
   if (!resources_.network_devices.empty()) options.network_devices = resources_.network_devices;
+  options.checksums = resources_.checksums;
   return MakeUcxTransport(options);
 }
 
@@ -113,7 +114,7 @@ absl::StatusOr<v1::Ready> JobMember::Connect(const v1::Connect& connect) {
   }
   const std::vector<std::string> addresses(connect.transport_addresses().begin(),
                                            connect.transport_addresses().end());
-  RALLY_RETURN_IF_ERROR(transport_->Connect(addresses));
+  RALLY_RETURN_IF_ERROR(transport_->Connect(addresses, connect.secret()));
   AttentionServerOptions options;
   options.shape = assignment_.spec.model;
   options.element = assignment_.spec.attention_element();
@@ -146,6 +147,11 @@ absl::StatusOr<Plan> JobMember::ReadPlan(const v1::Plan& message) const {
   return plan;
 }
 
+absl::Status JobMember::BlameCluster(const absl::Status& status) const {
+  if (status.ok() || transport_->status().ok() || StatusIsOfPool(status)) return status;
+  return absl::UnavailableError(transport_->status().message());
+}
+
 absl::StatusOr<CollectedPhases> JobMember::ReadCollected(const v1::PlanMessage& message) const {
   CollectedPhases collected;
   collected.by_worker.assign(message.collected().begin(), message.collected().end());
@@ -175,7 +181,8 @@ absl::StatusOr<v1::RoundDone> JobMember::RunRound(const v1::PlanMessage& message
   next_round_ = plan->round + 1;
   v1::RoundDone done;
   done.set_round(plan->round);
-  RALLY_RETURN_IF_ERROR(RunPlan(std::make_shared<const Plan>(*std::move(plan)), *collected, &done));
+  RALLY_RETURN_IF_ERROR(BlameCluster(
+      RunPlan(std::make_shared<const Plan>(*std::move(plan)), *collected, &done)));
   const ServerStepStats stats = server_->stats();
   done.set_bytes_sent(transport_->counters().bytes_sent - bytes_before_round_);
   bytes_before_round_ = transport_->counters().bytes_sent;

@@ -48,6 +48,7 @@ struct MemberResources {
   std::string advertise_host;   // Where other members reach this process.
   std::string transports;       // UCX_TLS; empty: by the job's placement.
   std::string network_devices;  // UCX_NET_DEVICES; empty: the same.
+  bool checksums = true;        // Of what is sent to other members.
   absl::Duration phase_timeout;
 };
 
@@ -128,6 +129,8 @@ class JobMember {
   void LeavePool();
   // Proves it, and that it is for this epoch's members.
   absl::StatusOr<Plan> ReadPlan(const v1::Plan& message) const;
+  // A message damaged on its way, or of another size, is not the job's fault but the cluster's.
+  absl::Status BlameCluster(const absl::Status& status) const;
   absl::StatusOr<CollectedPhases> ReadCollected(const v1::PlanMessage& message) const;
 
   const MemberResources resources_;

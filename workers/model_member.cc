@@ -95,7 +95,7 @@ absl::StatusOr<PoolChange> ModelMember::ChangePool(const absl::Status& cause,
   message.set_collected(standing.collected);
   message.set_complete(standing.complete);
   RALLY_ASSIGN_OR_RETURN(const std::optional<v1::PlanMessage> resumed,
-                         feed_.AwaitPlan(cause, message));
+                         feed_.AwaitPlan(BlameCluster(cause), message));
   PoolChange change;
   change.transport = transport_.get();
   change.epoch = assignment_.epoch;

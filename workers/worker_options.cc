@@ -89,6 +89,12 @@ absl::Status SetLogLevel(const std::string& value, WorkerOptions* options) {
   return Refuse(value, "debug, info, warning or error");
 }
 
+absl::Status SetSwitch(const std::string& value, bool* on) {
+  if (value != "on" && value != "off") return Refuse(value, "on or off");
+  *on = value == "on";
+  return absl::OkStatus();
+}
+
 absl::Status SetText(const std::string& value, std::string* text) {
   *text = value;
   return absl::OkStatus();
@@ -109,6 +115,7 @@ std::map<std::string, Setter> SettersOf(WorkerOptions* options) {
       {"advertise-host", [=](Value value) { return SetText(value, &options->advertise_host); }},
       {"transports", [=](Value value) { return SetText(value, &options->transports); }},
       {"network-devices", [=](Value value) { return SetText(value, &options->network_devices); }},
+      {"checksums", [=](Value value) { return SetSwitch(value, &options->checksums); }},
       {"phase-timeout",
        [=](Value value) { return SetDuration(value, absl::Seconds(1), &options->phase_timeout); }},
       {"grace",
@@ -151,6 +158,8 @@ Usage: rally-worker --role=model|attention [--flag=value ...]
                            when all members of a job run on one machine, else what UCX chooses.
   --network-devices=LIST   Network devices for UCX, as UCX_NET_DEVICES names them. Default: lo on
                            one machine, else all.
+  --checksums=on|off       Whether what this member sends to others carries a CRC32C, by which they
+                           tell that it came as it was sent. Default on.
   --phase-timeout=DURATION Longest wait for one phase's messages, or for the other workers'
                            gradients, before the job is restarted. Default 5m.
   --grace=DURATION         Longest time to finish after SIGTERM or Ctrl-C. Default 30s.

@@ -30,6 +30,7 @@ struct WorkerOptions {
   CpuInstructionSet instruction_set = CpuInstructionSet::kBest;  // Of the attention kernel.
   std::string transports;       // UCX_TLS; empty: by the job's placement.
   std::string network_devices;  // UCX_NET_DEVICES; empty: the same.
+  bool checksums = true;        // Of what is sent to other members.
   absl::Duration phase_timeout = absl::Minutes(5);
   absl::Duration grace = absl::Seconds(30);
   std::string log_level = "info";

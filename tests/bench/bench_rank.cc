@@ -81,7 +81,7 @@ class BenchRank {
     const auto& connect = message.connect();
     const std::vector<std::string> addresses(connect.transport_addresses().begin(),
                                              connect.transport_addresses().end());
-    RALLY_RETURN_IF_ERROR(transport_->Connect(addresses));
+    RALLY_RETURN_IF_ERROR(transport_->Connect(addresses, ""));
     if (options_.paced) {
       kernel_ = MakePacedKernel(*options_.paced);
     } else {

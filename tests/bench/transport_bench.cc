@@ -19,7 +19,9 @@
 #include <absl/time/clock.h>
 
 #include "common/status_macros.h"
+#include "tests/bench/median.h"
 #include "workers/transport/buffer.h"
+#include "workers/transport/crc32c.h"
 #include "workers/transport/ucx_transport.h"
 
 namespace rally::bench {
@@ -30,7 +32,7 @@ constexpr size_t kSmall = 64;               // Bytes.
 constexpr size_t kLarge = size_t{8} << 20;  // Bytes.
 constexpr int kLargeMessages = 64;
 constexpr int kInFlight = 4;
-constexpr int kRepeats = 5;  // The best counts: other work on the machine only makes it slower.
+constexpr int kRepeats = 9;
 constexpr absl::Duration kPatience = absl::Seconds(60);
 
 struct Way {
@@ -41,10 +43,13 @@ constexpr Way kWays[] = {{"shared memory", "sysv,self,tcp"},
                          {"with direct reads", "sysv,cma,self,tcp"},
                          {"TCP on lo", "tcp,self"}};
 
+// Medians.
 struct Figures {
   double latency_us = 0;  // One way.
   double gigabytes_per_second = 0;
 };
+// Without and with checksums.
+using FiguresOfBoth = std::array<Figures, 2>;
 
 Tag NumberedTag(int32_t source, int64_t number) { return {.round = number, .source = source}; }
 
@@ -60,16 +65,18 @@ absl::StatusOr<std::string> SwapAddress(int fd, const std::string& mine) {
   return other;
 }
 
-absl::StatusOr<std::unique_ptr<Transport>> Meet(int fd, int32_t rank, const Way& way) {
+absl::StatusOr<std::unique_ptr<Transport>> Meet(int fd, int32_t rank, const Way& way,
+                                                bool checksums) {
   UcxOptions options;
   options.rank = rank;
   options.ranks = 2;
   options.transports = way.transports;
+  options.checksums = checksums;
   RALLY_ASSIGN_OR_RETURN(std::unique_ptr<Transport> transport, MakeUcxTransport(options));
   std::array<std::string, 2> addresses;
   addresses[rank] = transport->address();
   RALLY_ASSIGN_OR_RETURN(addresses[1 - rank], SwapAddress(fd, addresses[rank]));
-  RALLY_RETURN_IF_ERROR(transport->Connect(addresses));
+  RALLY_RETURN_IF_ERROR(transport->Connect(addresses, ""));
   return transport;
 }
 
@@ -111,32 +118,58 @@ absl::Status Stream(Transport& transport, std::vector<Buffer>& buffers, int64_t*
   return absl::OkStatus();
 }
 
-absl::Status Measure(int fd, int32_t rank, const Way& way, Figures* best) {
+absl::Status Measure(int fd, int32_t rank, const Way& way, FiguresOfBoth* figures) {
   BufferPool pool;
   std::vector<Buffer> buffers;
   for (int i = 0; i < kInFlight; ++i) {
     buffers.push_back(pool.Allocate(kLarge));
     std::memset(buffers.back().data(), rank, kLarge);
   }
-  RALLY_ASSIGN_OR_RETURN(std::unique_ptr<Transport> transport, Meet(fd, rank, way));
-  absl::Duration latency = absl::InfiniteDuration(), streaming = absl::InfiniteDuration();
+  std::array<std::unique_ptr<Transport>, 2> transports;
+  for (size_t i = 0; i < 2; ++i) {
+    RALLY_ASSIGN_OR_RETURN(transports[i], Meet(fd, rank, way, /*checksums=*/i == 1));
+  }
+  std::array<std::vector<double>, 2> latencies, speeds;
   int64_t number = 0;
   for (int repeat = 0; repeat < kRepeats; ++repeat) {
-    absl::Duration time;
-    RALLY_RETURN_IF_ERROR(PingPong(*transport, &number, &time));
-    latency = std::min(latency, time / (2 * kRoundTrips));
-    RALLY_RETURN_IF_ERROR(Stream(*transport, buffers, &number, &time));
-    streaming = std::min(streaming, time);
+    for (size_t i = 0; i < 2; ++i) {
+      absl::Duration time;
+      RALLY_RETURN_IF_ERROR(PingPong(*transports[i], &number, &time));
+      latencies[i].push_back(absl::ToDoubleMicroseconds(time) / (2 * kRoundTrips));
+      RALLY_RETURN_IF_ERROR(Stream(*transports[i], buffers, &number, &time));
+      speeds[i].push_back(kLargeMessages * kLarge / absl::ToDoubleNanoseconds(time));
+    }
   }
-  best->latency_us = absl::ToDoubleMicroseconds(latency);
-  best->gigabytes_per_second = kLargeMessages * kLarge / absl::ToDoubleNanoseconds(streaming);
+  for (size_t i = 0; i < 2; ++i) (*figures)[i] = {Median(latencies[i]), Median(speeds[i])};
   // Neither side leaves before the other has finished.
   return SwapAddress(fd, "done").status();
+}
+
+// What a byte costs at least: a copy of it, and its checksum.
+void PrintFloor(std::ostream& out) {
+  BufferPool pool;
+  const Buffer from = pool.Allocate(kLarge), to = pool.Allocate(kLarge);
+  std::memset(from.data(), 1, kLarge);
+  std::memset(to.data(), 2, kLarge);
+  std::vector<double> copies, checksums;
+  uint32_t checksum = 0;
+  for (int repeat = 0; repeat < kRepeats * kInFlight; ++repeat) {
+    absl::Time begin = absl::Now();
+    std::memcpy(to.data(), from.data(), kLarge);
+    copies.push_back(kLarge / absl::ToDoubleNanoseconds(absl::Now() - begin));
+    begin = absl::Now();
+    checksum = Crc32c(to.bytes());
+    checksums.push_back(kLarge / absl::ToDoubleNanoseconds(absl::Now() - begin));
+  }
+  out << absl::StreamFormat(
+      "floor: one core copies %.1f GB/s, and computes CRC32C (%08x) of %.1f\n", Median(copies),
+      checksum, Median(checksums));
 }
 
 }  // namespace
 
 absl::Status RunTransportBench(std::ostream& out) {
+  PrintFloor(out);
   for (const Way& way : kWays) {
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0) {
@@ -144,7 +177,7 @@ absl::Status RunTransportBench(std::ostream& out) {
     }
     pid_t child = fork();
     if (child < 0) return absl::UnavailableError(absl::StrCat("fork: ", std::strerror(errno)));
-    Figures figures;
+    FiguresOfBoth figures;
     if (child == 0) {
       close(ends[0]);
       _exit(Measure(ends[1], 1, way, &figures).ok() ? 0 : 1);
@@ -154,9 +187,12 @@ absl::Status RunTransportBench(std::ostream& out) {
     close(ends[0]);
     waitpid(child, nullptr, 0);
     if (!status.ok()) return Annotate(status, way.name);
-    out << absl::StreamFormat("%-32s %6.1f us for %d bytes, %5.2f GB/s for %d MiB messages\n",
-                              way.name, figures.latency_us, kSmall, figures.gigabytes_per_second,
-                              kLarge >> 20);
+    for (size_t i = 0; i < 2; ++i) {
+      out << absl::StreamFormat(
+          "%-18s %-18s %6.1f us for %d bytes, %5.2f GB/s for %d MiB messages\n", way.name,
+          i == 0 ? "without checksums" : "with checksums", figures[i].latency_us, kSmall,
+          figures[i].gigabytes_per_second, kLarge >> 20);
+    }
   }
   return absl::OkStatus();
 }

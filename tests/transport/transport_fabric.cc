@@ -16,8 +16,8 @@ namespace {
 
 constexpr absl::Duration kDelay = absl::Milliseconds(2);
 
-std::vector<std::unique_ptr<Transport>> MakeUcxFabric(int32_t ranks,
-                                                      const std::string& transports) {
+std::vector<std::unique_ptr<Transport>> MakeUcxFabric(int32_t ranks, const std::string& transports,
+                                                      bool checksums = true) {
   std::vector<std::unique_ptr<Transport>> fabric;
   std::vector<std::string> addresses;
   for (int32_t rank = 0; rank < ranks; ++rank) {
@@ -25,13 +25,14 @@ std::vector<std::unique_ptr<Transport>> MakeUcxFabric(int32_t ranks,
     options.rank = rank;
     options.ranks = ranks;
     options.transports = transports;
+    options.checksums = checksums;
     auto transport = MakeUcxTransport(options);
     RALLY_CHECK(transport.ok(), transport.status().ToString());
     addresses.push_back((*transport)->address());
     fabric.push_back(*std::move(transport));
   }
   for (const auto& transport : fabric) {
-    absl::Status connected = transport->Connect(addresses);
+    absl::Status connected = transport->Connect(addresses, kTestSecret);
     RALLY_CHECK(connected.ok(), connected.ToString());
   }
   return fabric;
@@ -47,6 +48,8 @@ std::string FabricName(Fabric fabric) {
       return "Delayed";
     case Fabric::kUcxSharedMemory:
       return "UcxSharedMemory";
+    case Fabric::kUcxUnchecked:
+      return "UcxUnchecked";
     case Fabric::kUcxAny:
       return "UcxAny";
     case Fabric::kUcxTcp:
@@ -59,6 +62,8 @@ std::vector<std::unique_ptr<Transport>> MakeFabric(Fabric fabric, int32_t ranks)
   switch (fabric) {
     case Fabric::kUcxSharedMemory:
       return MakeUcxFabric(ranks, UcxOptions().transports);
+    case Fabric::kUcxUnchecked:
+      return MakeUcxFabric(ranks, UcxOptions().transports, /*checksums=*/false);
     case Fabric::kUcxAny:
       return MakeUcxFabric(ranks, kUcxAnyTransport);
     case Fabric::kUcxTcp:

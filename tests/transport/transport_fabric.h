@@ -15,11 +15,14 @@
 
 namespace rally {
 
-enum class Fabric { kInProcess, kDelayed, kUcxSharedMemory, kUcxAny, kUcxTcp };
+enum class Fabric { kInProcess, kDelayed, kUcxSharedMemory, kUcxUnchecked, kUcxAny, kUcxTcp };
 
-inline constexpr Fabric kAllFabrics[] = {Fabric::kInProcess, Fabric::kDelayed,
-                                         Fabric::kUcxSharedMemory, Fabric::kUcxAny,
-                                         Fabric::kUcxTcp};
+inline constexpr Fabric kAllFabrics[] = {Fabric::kInProcess,       Fabric::kDelayed,
+                                         Fabric::kUcxSharedMemory, Fabric::kUcxUnchecked,
+                                         Fabric::kUcxAny,          Fabric::kUcxTcp};
+
+// What the ranks of a fabric alone know.
+inline constexpr char kTestSecret[] = "a secret of 28 bytes, or so.";
 
 std::string FabricName(Fabric fabric);
 inline void PrintTo(Fabric fabric, std::ostream* out) { *out << FabricName(fabric); }

@@ -67,7 +67,7 @@ class PacedDevices {
     phases_ = CostsOfPlan(plan_, shape, costs_);
     const std::vector<std::string> addresses(transports_.size());
     for (const auto& transport : transports_) {
-      EXPECT_TRUE(transport->Connect(addresses).ok());
+      EXPECT_TRUE(transport->Connect(addresses, "").ok());
       devices_.push_back(
           std::make_unique<PacedDevice>(PacedDeviceOptions{1, time_scale, 0.1, absl::Seconds(30)},
                                         &topology_, &costs_, transport.get(), &pool_));

@@ -58,7 +58,7 @@ absl::StatusOr<std::unique_ptr<Transport>> OpenPair(int fd, int rank) {
   std::array<std::string, 2> addresses;
   addresses[rank] = transport->address();
   RALLY_ASSIGN_OR_RETURN(addresses[1 - rank], SwapText(fd, addresses[rank]));
-  RALLY_RETURN_IF_ERROR(transport->Connect(addresses));
+  RALLY_RETURN_IF_ERROR(transport->Connect(addresses, ""));
   return transport;
 }
 
@@ -143,7 +143,7 @@ absl::StatusOr<Profile::Cost> MeasureReduction(int fd, int rank, const LinkEffor
 absl::StatusOr<Profile::Times> MeasureWithinProcess(const LinkEffort& effort) {
   BufferPool pool;
   const std::unique_ptr<Transport> transport = std::move(MakeInProcessTransports(1)[0]);
-  RALLY_RETURN_IF_ERROR(transport->Connect({transport->address()}));
+  RALLY_RETURN_IF_ERROR(transport->Connect({transport->address()}, ""));
   Profile::Times times;
   int64_t number = 0;
   for (const size_t bytes : effort.bytes) {

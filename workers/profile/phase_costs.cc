@@ -56,7 +56,7 @@ class LocalPhase {
     for (auto* rows : {&lse_, &delta_}) rows->assign(tokens * sizes_.heads, 0.5f);
   }
 
-  absl::Status Connect() { return transport_->Connect({transport_->address()}); }
+  absl::Status Connect() { return transport_->Connect({transport_->address()}, ""); }
 
   absl::Status BeginStep() { return server_->BeginStep(plan_); }
 

@@ -33,8 +33,8 @@ class DelayedTransport : public Transport {
   int32_t rank() const override { return base_->rank(); }
   int32_t ranks() const override { return base_->ranks(); }
   std::string address() const override { return base_->address(); }
-  absl::Status Connect(absl::Span<const std::string> addresses) override {
-    return base_->Connect(addresses);
+  absl::Status Connect(absl::Span<const std::string> addresses, absl::string_view secret) override {
+    return base_->Connect(addresses, secret);
   }
   Transfer Send(int32_t peer, const Tag& tag, absl::Span<const std::byte> bytes) override;
   Transfer Receive(int32_t peer, const Tag& tag, absl::Span<std::byte> bytes) override {

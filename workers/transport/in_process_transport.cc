@@ -34,7 +34,10 @@ class InProcessTransport : public Transport {
   int32_t ranks() const override { return ranks_; }
   std::string address() const override { return absl::StrCat("in-process:", rank_); }
 
-  absl::Status Connect(absl::Span<const std::string> /*addresses*/) override { return status(); }
+  absl::Status Connect(absl::Span<const std::string> /*addresses*/,
+                       absl::string_view /*secret*/) override {
+    return status();
+  }
 
   Transfer Send(int32_t peer, const Tag& tag, absl::Span<const std::byte> bytes) override {
     return exchange_->Send(rank_, peer, tag, bytes);

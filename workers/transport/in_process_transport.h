@@ -13,7 +13,8 @@
 namespace rally {
 
 // `ranks` transports that reach each other; element r is rank r. Destroying one makes the others
-// see a lost peer (Unavailable, naming the rank) on traffic with it. Connect accepts any addresses.
+// see a lost peer (Unavailable, naming the rank) on traffic with it. Connect accepts any addresses
+// and secrets: nobody else reaches this memory.
 std::vector<std::unique_ptr<Transport>> MakeInProcessTransports(int32_t ranks);
 
 }  // namespace rally

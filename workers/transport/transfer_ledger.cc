@@ -104,6 +104,11 @@ void TransferLedger::AwaitAllClosed() {
   mutex_.Await(absl::Condition(&none_open));
 }
 
+void TransferLedger::CountStranger() {
+  absl::MutexLock lock(&mutex_);
+  ++counters_.strangers;
+}
+
 void TransferLedger::Fail(const absl::Status& error) {
   RALLY_CHECK(!error.ok(), "a transport cannot fail with OK");
   {

@@ -65,6 +65,8 @@ class TransferLedger {
   // Blocks until no transfer is open.
   void AwaitAllClosed();
 
+  void CountStranger();
+
   // Keeps `error` unless there is one already.
   void Fail(const absl::Status& error);
 

@@ -12,7 +12,8 @@
 //
 // Errors: the first one is sticky. After Abort, a lost peer or any transport failure, every pending
 // and every later call returns that first error. DeadlineExceeded from Wait is such an error.
-// A received message whose size differs from the posted buffer's is InvalidArgument.
+// A received message whose size differs from the posted buffer's is InvalidArgument, one that
+// changed on the way, where that is tested, DataLoss.
 #ifndef RALLY_WORKERS_TRANSPORT_TRANSPORT_H_
 #define RALLY_WORKERS_TRANSPORT_TRANSPORT_H_
 
@@ -24,6 +25,7 @@
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
+#include <absl/strings/string_view.h>
 #include <absl/time/time.h>
 #include <absl/types/span.h>
 
@@ -44,13 +46,16 @@ class Transfer {
   std::shared_ptr<State> state_;
 };
 
-// Bytes moved so far, by how they moved; for metrics.
+// What has moved so far, and how; for metrics.
 struct TransportCounters {
   int64_t bytes_sent = 0;      // To other ranks.
   int64_t bytes_received = 0;  // From other ranks.
   int64_t bytes_local = 0;     // Rank to itself.
   int64_t messages_sent = 0;   // To other ranks.
+  int64_t strangers = 0;       // Messages dropped because no member of the epoch had sent them.
 };
+
+inline constexpr size_t kLeastSecret = 16;  // Bytes.
 
 class Transport {
  public:
@@ -62,8 +67,12 @@ class Transport {
   // Opaque bytes by which peers reach this rank.
   virtual std::string address() const = 0;
 
-  // `addresses[r]` is rank r's address(); ranks() of them. Called once, before any traffic.
-  virtual absl::Status Connect(absl::Span<const std::string> addresses) = 0;
+  // `addresses[r]` is rank r's address(); ranks() of them. `secret` is known to the members of this
+  // epoch alone: kLeastSecret random bytes or more, or none where the addresses are known to them
+  // alone. InvalidArgument names the rank whose address is not one. Called once, before any
+  // traffic.
+  virtual absl::Status Connect(absl::Span<const std::string> addresses,
+                               absl::string_view secret) = 0;
 
   // Begins to send `bytes` to `peer`. tag.source must be rank().
   virtual Transfer Send(int32_t peer, const Tag& tag, absl::Span<const std::byte> bytes) = 0;

@@ -11,9 +11,12 @@
 #include <absl/synchronization/mutex.h>
 
 #include "common/check.h"
+#include "common/log.h"
 #include "common/status_macros.h"
 #include "workers/transport/memory_exchange.h"
 #include "workers/transport/transfer_ledger.h"
+#include "workers/transport/ucx_address.h"
+#include "workers/transport/ucx_message.h"
 #include "workers/transport/ucx_worker.h"
 
 namespace rally {
@@ -47,7 +50,7 @@ class UcxTransport : public Transport {
   int32_t rank() const override { return rank_; }
   int32_t ranks() const override { return ranks_; }
   std::string address() const override { return address_; }
-  absl::Status Connect(absl::Span<const std::string> addresses) override;
+  absl::Status Connect(absl::Span<const std::string> addresses, absl::string_view secret) override;
   Transfer Send(int32_t peer, const Tag& tag, absl::Span<const std::byte> bytes) override;
   Transfer Receive(int32_t peer, const Tag& tag, absl::Span<std::byte> bytes) override;
   absl::Status Wait(absl::Span<const Transfer> transfers, absl::Time deadline) override {
@@ -65,11 +68,12 @@ class UcxTransport : public Transport {
     std::shared_ptr<TransferLedger::Entry> entry;
     std::byte* data;  // Only read for sends.
   };
-  class PendingPost;
-
   absl::Status Destroyed() const {
     return absl::CancelledError(absl::StrCat("rank ", rank_, "'s transport is destroyed"));
   }
+  // UCX's own addresses of all ranks.
+  absl::StatusOr<std::vector<std::string>> ReadAddresses(
+      absl::Span<const std::string> addresses) const;
   void OnFailure();
   void OnLostPeer(int32_t peer);
   Transfer Enqueue(TransferKind kind, int32_t peer, const Tag& tag, std::byte* data, size_t size);
@@ -77,7 +81,10 @@ class UcxTransport : public Transport {
   // Takes what callers have queued. False when it is time to stop.
   bool TakePosts(std::vector<Post>* posts);
   void Begin(Post post);
-  void Finish(TransferLedger::Entry& entry, const absl::Status& status, size_t bytes);
+  void Finish(UcxMessage* message, bool moved);
+  void OnStranger(UcxMessage* message, int32_t peer, const std::string& why);
+  // Asks UCX again for messages in whose place a stranger's came.
+  void ResumeMessages();
   void SleepUnlessPosted();
   void TearDown();
 
@@ -95,32 +102,30 @@ class UcxTransport : public Transport {
 
   // Connect's, then the progress thread's alone; Signal is for anybody who sees sleeping_.
   std::unique_ptr<UcxWorker> worker_;
-  std::unordered_map<PendingPost*, std::unique_ptr<PendingPost>> pending_;
+  UcxLink link_;
+  std::unordered_map<UcxMessage*, std::unique_ptr<UcxMessage>> pending_;
+  std::vector<UcxMessage*> to_resume_;
   std::set<int32_t> lost_peers_;
+  std::set<int32_t> impersonated_peers_;
   std::thread progress_;
-};
-
-class UcxTransport::PendingPost : public UcxWorker::Operation {
- public:
-  PendingPost(UcxTransport* transport, std::shared_ptr<TransferLedger::Entry> entry)
-      : transport_(transport), entry_(std::move(entry)) {}
-
-  TransferLedger::Entry& entry() { return *entry_; }
-
-  void OnComplete(const absl::Status& status, size_t bytes) override {
-    transport_->Finish(*entry_, status, bytes);
-    transport_->pending_.erase(this);
-  }
-
- private:
-  UcxTransport* const transport_;
-  const std::shared_ptr<TransferLedger::Entry> entry_;
 };
 
 absl::Status UcxTransport::Start(const UcxOptions& options) {
   RALLY_ASSIGN_OR_RETURN(worker_,
                          UcxWorker::Create(options, [this](int32_t peer) { OnLostPeer(peer); }));
-  address_ = worker_->address();
+  UcxAddress address = {.rank = rank_, .ranks = ranks_, .worker = worker_->address()};
+  RALLY_ASSIGN_OR_RETURN(address.nonce, MakeNonce());
+  address_ = address.Encode();
+  link_.rank = rank_;
+  link_.checksums = options.checksums;
+  link_.worker = worker_.get();
+  link_.sent.resize(ranks_);
+  link_.received.resize(ranks_);
+  link_.on_error = [this](const absl::Status& error) { ledger_->Fail(error); };
+  link_.on_done = [this](UcxMessage* message, bool moved) { Finish(message, moved); };
+  link_.on_stranger = [this](UcxMessage* message, int32_t peer, const std::string& why) {
+    OnStranger(message, peer, why);
+  };
   return absl::OkStatus();
 }
 
@@ -139,17 +144,43 @@ UcxTransport::~UcxTransport() {
   ledger_->AwaitAllClosed();
 }
 
-absl::Status UcxTransport::Connect(absl::Span<const std::string> addresses) {
+absl::StatusOr<std::vector<std::string>> UcxTransport::ReadAddresses(
+    absl::Span<const std::string> addresses) const {
+  std::vector<std::string> workers;
+  for (int32_t peer = 0; peer < ranks_; ++peer) {
+    const std::string who = absl::StrCat("rank ", peer);
+    if (addresses[peer].empty()) {
+      return absl::InvalidArgumentError(absl::StrCat(who, " has no address"));
+    }
+    absl::StatusOr<UcxAddress> address = ParseUcxAddress(addresses[peer]);
+    if (!address.ok()) return Annotate(address.status(), who);
+    if (address->rank != peer || address->ranks != ranks_) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          who, " of ", ranks_, " has the address of rank ", address->rank, " of ", address->ranks));
+    }
+    workers.push_back(std::move(address->worker));
+  }
+  if (addresses[rank_] != address_) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("rank ", rank_, ", this one, has another address than it gave"));
+  }
+  return workers;
+}
+
+absl::Status UcxTransport::Connect(absl::Span<const std::string> addresses,
+                                   absl::string_view secret) {
   RALLY_CHECK(static_cast<int32_t>(addresses.size()) == ranks_,
               absl::StrCat(addresses.size(), " addresses for ", ranks_, " ranks"));
   RALLY_CHECK(!progress_.joinable(), "a transport is connected once");
   RALLY_RETURN_IF_ERROR(status());
-  for (size_t peer = 0; peer < addresses.size(); ++peer) {
-    if (addresses[peer].empty()) {
-      return absl::InvalidArgumentError(absl::StrCat("rank ", peer, " has no address"));
-    }
+  if (!secret.empty() && secret.size() < kLeastSecret) {
+    return absl::InvalidArgumentError(absl::StrCat("the epoch's secret has ", secret.size(),
+                                                   " bytes, not none or at least ", kLeastSecret));
   }
-  if (absl::Status status = worker_->Connect(addresses, rank_); !status.ok()) {
+  std::vector<std::string> workers;
+  RALLY_ASSIGN_OR_RETURN(workers, ReadAddresses(addresses));
+  link_.keys = FrameKeys(secret, addresses);
+  if (absl::Status status = worker_->Connect(workers, rank_); !status.ok()) {
     ledger_->Fail(status);
     return status;
   }
@@ -170,8 +201,8 @@ void UcxTransport::OnFailure() {
 
 void UcxTransport::OnLostPeer(int32_t peer) {
   lost_peers_.insert(peer);
-  for (const auto& [pending, owned] : pending_) {
-    if (pending->entry().peer == peer) return ledger_->Fail(LostPeer(peer));
+  for (const auto& [message, owned] : pending_) {
+    if (message->entry().peer == peer) return ledger_->Fail(LostPeer(peer));
   }
 }
 
@@ -210,7 +241,8 @@ void UcxTransport::Run() {
   while (TakePosts(&posts)) {
     for (Post& post : posts) Begin(std::move(post));
     posts.clear();
-    if (!worker_->Progress()) SleepUnlessPosted();
+    ResumeMessages();
+    if (!worker_->Progress() && to_resume_.empty()) SleepUnlessPosted();
   }
   TearDown();
 }
@@ -223,32 +255,37 @@ bool UcxTransport::TakePosts(std::vector<Post>* posts) {
 }
 
 void UcxTransport::Begin(Post post) {
-  TransferLedger::Entry& entry = *post.entry;
-  const int32_t peer = entry.peer;
-  auto owned = std::make_unique<PendingPost>(this, std::move(post.entry));
-  PendingPost* pending = owned.get();
-  pending_.emplace(pending, std::move(owned));
-  if (entry.kind == TransferKind::kSend) {
-    worker_->Send(peer, entry.tag.Encode(), {post.data, entry.size}, pending);
-  } else {
-    worker_->Receive(entry.tag.Encode(), {post.data, entry.size}, pending);
-  }
+  const int32_t peer = post.entry->peer;
+  std::unique_ptr<UcxMessage> owned = UcxMessage::Make(&link_, std::move(post.entry), post.data);
+  UcxMessage* message = owned.get();
+  pending_.emplace(message, std::move(owned));
+  message->Begin();
   // What a lost peer sent before can still be received, and nothing else.
-  if (lost_peers_.contains(peer) && pending_.contains(pending)) ledger_->Fail(LostPeer(peer));
+  if (lost_peers_.contains(peer) && pending_.contains(message)) ledger_->Fail(LostPeer(peer));
 }
 
-void UcxTransport::Finish(TransferLedger::Entry& entry, const absl::Status& status, size_t bytes) {
-  bool is_receive = entry.kind == TransferKind::kReceive;
-  if (status.ok() && is_receive && bytes != entry.size) {
-    ledger_->Fail(absl::InvalidArgumentError(
-        absl::StrCat("a message of ", bytes, " bytes came for the ", entry.ToString())));
-  } else if (!status.ok()) {
-    ledger_->Fail(Annotate(status, entry.ToString()));
+void UcxTransport::Finish(UcxMessage* message, bool moved) {
+  if (moved) {
+    ledger_->CloseMoved(message->entry());
   } else {
-    ledger_->CloseMoved(entry);
-    return;
+    ledger_->CloseUnmoved(message->entry());
   }
-  ledger_->CloseUnmoved(entry);
+  pending_.erase(message);
+}
+
+void UcxTransport::OnStranger(UcxMessage* message, int32_t peer, const std::string& why) {
+  ledger_->CountStranger();
+  if (impersonated_peers_.insert(peer).second) {
+    RALLY_LOG_WARN("rank {} drops messages that pretend to come from rank {}: {}", rank_, peer,
+                   why);
+  }
+  if (message != nullptr) to_resume_.push_back(message);
+}
+
+void UcxTransport::ResumeMessages() {
+  std::vector<UcxMessage*> messages;
+  messages.swap(to_resume_);
+  for (UcxMessage* message : messages) message->Resume();
 }
 
 void UcxTransport::SleepUnlessPosted() {
@@ -265,12 +302,12 @@ void UcxTransport::SleepUnlessPosted() {
 void UcxTransport::TearDown() {
   bool healthy = pending_.empty() && ledger_->status().ok();
   if (!healthy) ledger_->Fail(Destroyed());
-  std::vector<PendingPost*> posts;
-  for (auto& [pending, owned] : pending_) posts.push_back(pending);
-  for (PendingPost* pending : posts) worker_->Cancel(pending);
+  std::vector<UcxMessage*> messages;
+  for (auto& [message, owned] : pending_) messages.push_back(message);
+  for (UcxMessage* message : messages) message->Cancel();
   worker_->Close(/*flush=*/healthy, kLongestClose);
   worker_.reset();
-  for (auto& [pending, owned] : pending_) ledger_->CloseUnmoved(pending->entry());
+  for (auto& [message, owned] : pending_) ledger_->CloseUnmoved(message->entry());
   pending_.clear();
   std::vector<Post> queued;
   {

@@ -1,7 +1,14 @@
 // UCX transport: ranks are processes; shared memory, TCP or RDMA, whatever UCX finds.
 //
 // One UCP worker per Transport, driven by one progress thread that sleeps on UCX's event
-// descriptor. Messages are UCX tag messages. See transport.h for the contract.
+// descriptor. Messages are UCX tag messages in frames. See transport.h for the contract.
+//
+// UCX itself takes messages from whoever knows its address. So frames carry what members of the
+// epoch alone can make (frame.h says what that is good for): others' messages never complete a
+// receive, and are counted where they came in a message's place. What UCX keeps of messages that
+// nobody waits for takes memory until the transport ends: this is no protection from floods. Nor
+// from UCX's own faults: with TCP forced, UCX before 1.14 ends this process when one that has just
+// begun to talk to it dies.
 //
 // UCX cannot report a peer's death over shared memory: the control plane learns of it from the
 // peer's session and calls Abort; deadlines are the net below that. When TCP is forced, traffic
@@ -38,6 +45,9 @@ struct UcxOptions {
   // Network devices UCX may use, as UCX_NET_DEVICES names them; empty means every one it finds. The
   // default is for one machine.
   std::string network_devices = "lo";
+  // Whether messages to other ranks carry a checksum of their payload. What comes with one is
+  // always tested.
+  bool checksums = true;
 };
 
 // Unavailable when UCX cannot be initialised with these options, with UCX's reason.

@@ -185,6 +185,7 @@ void UcxWorker::OnReceived(void* request, ucs_status_t status, const ucp_tag_rec
   UcxWorker* worker = operation->worker_;
   bool posting = worker->posting_ == operation;
   if (posting) worker->posting_ = nullptr;  // Receive frees the request.
+  operation->request_ = nullptr;
   operation->OnComplete(ToStatus(status), info->length);
   if (posting) return;
   ucp_request_free(request);

@@ -30,13 +30,13 @@ class UcxWorker {
     virtual ~Operation() = default;
     // UCX is done with the buffer. OK: the message has moved, `bytes` long if it was received.
     // InvalidArgument: the message is longer than the buffer. Unavailable: anything else. The
-    // operation may be destroyed in this call.
+    // operation may be destroyed in this call, or serve anew after it.
     virtual void OnComplete(const absl::Status& status, size_t bytes) = 0;
 
    private:
     friend class UcxWorker;
     UcxWorker* worker_ = nullptr;
-    void* request_ = nullptr;  // UCX's, while it is pending.
+    void* request_ = nullptr;  // UCX's, while it is a pending receive.
   };
 
   // `on_lost_peer` is called in Progress, where UCX can tell (see ucx_transport.h).
