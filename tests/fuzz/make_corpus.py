@@ -2,7 +2,7 @@
 """Makes the fuzz targets' first inputs in tests/fuzz/corpus, from the examples and by hand.
 
 Run from anywhere; needs protoc. core_fuzz and plan_fuzz take bytes that only a fuzzer can choose:
-theirs were found by runs and kept by libFuzzer's -merge=1.
+theirs (found-*) are from runs, chosen by libFuzzer's -set_cover_merge=1.
 """
 
 import json
