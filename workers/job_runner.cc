@@ -250,10 +250,11 @@ v1::Standing JobRunner::StandingBetweenRounds() const {
   return standing;
 }
 
-void JobRunner::ReportTrouble(const std::string& what) {
-  RALLY_LOG_WARN("{}: {}", Name(epoch_), what);
+void JobRunner::SayTrouble(absl::string_view what, bool failed) {
+  RALLY_LOG_WARN("{}: {}", Name(epoch_), std::string(what));
   v1::MemberMessage message;
   message.mutable_trouble()->set_message(WireText(what, kLongestReason));
+  message.mutable_trouble()->set_failed(failed);
   Say(std::move(message));
 }
 
@@ -261,7 +262,7 @@ absl::StatusOr<std::optional<v1::PlanMessage>> JobRunner::AwaitPlan(const absl::
                                                                     const v1::Standing& standing) {
   if (!StatusIsOfPool(cause)) return cause;
   // The coordinator may not know yet that there is reason for a change.
-  if (!absl::IsAborted(cause)) ReportTrouble(std::string(cause.message()));
+  if (!absl::IsAborted(cause)) SayTrouble(cause.message(), /*failed=*/true);
   absl::Time deadline = absl::Now() + resources_.phase_timeout;
   bool regrouped = false;
   while (true) {
@@ -302,7 +303,7 @@ absl::Status JobRunner::RunReadyPlans() {
     absl::StatusOr<v1::RoundDone> done = member_->RunRound(plan);
     if (!done.ok() && role_ == v1::MEMBER_ROLE_ATTENTION && StatusIsOfPool(done.status())) {
       // What it was at is computed again, by whoever is in the pool then.
-      if (!absl::IsAborted(done.status())) ReportTrouble(std::string(done.status().message()));
+      if (!absl::IsAborted(done.status())) SayTrouble(done.status().message(), /*failed=*/true);
       plans_.clear();
       return absl::OkStatus();
     }

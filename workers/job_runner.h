@@ -23,6 +23,7 @@
 
 #include <absl/base/thread_annotations.h>
 #include <absl/status/status.h>
+#include <absl/strings/string_view.h>
 #include <absl/synchronization/mutex.h>
 #include <absl/time/time.h>
 
@@ -78,7 +79,8 @@ class JobRunner : private PoolFeed {
 
   // On thread_.
   void Run();
-  void ReportTrouble(const std::string& what) override;
+  void ReportTrouble(const std::string& what) override { SayTrouble(what, /*failed=*/false); }
+  void SayTrouble(absl::string_view what, bool failed);
   absl::StatusOr<std::optional<v1::PlanMessage>> AwaitPlan(const absl::Status& cause,
                                                            const v1::Standing& standing) override;
   std::optional<Command> NextCommand(absl::Time deadline);

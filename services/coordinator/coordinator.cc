@@ -20,6 +20,7 @@
 #include "services/coordinator/change_feed.h"
 #include "services/coordinator/cluster_service.h"
 #include "services/coordinator/coordinator_metrics.h"
+#include "services/coordinator/epoch_secret.h"
 #include "services/coordinator/event_queue.h"
 #include "services/coordinator/http_front_end.h"
 #include "services/coordinator/job_board.h"
@@ -35,12 +36,17 @@ constexpr absl::Duration kShutdownGrace = absl::Seconds(2);
 // Events whose writes share one transaction.
 constexpr size_t kMaxBatch = 256;
 
+CoreOptions WithSecrets(CoreOptions options) {
+  options.make_secret = MakeEpochSecret;
+  return options;
+}
+
 class Service final : public Coordinator {
  public:
   Service(const CoordinatorOptions& options, std::unique_ptr<Store> store)
       : options_(options),
         store_(std::move(store)),
-        core_(options.core),
+        core_(WithSecrets(options.core)),
         planner_(Clock::Real(), [this](Event event) { events_.Put(std::move(event)); }),
         cluster_(&events_),
         jobs_(&board_, store_.get(), &feed_, &events_, &metrics_) {}

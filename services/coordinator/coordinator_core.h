@@ -23,6 +23,7 @@
 #define RALLY_SERVICES_COORDINATOR_COORDINATOR_CORE_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -51,6 +52,10 @@ struct CoreOptions {
   // heartbeats go on is found by this alone.
   absl::Duration round_timeout = absl::Minutes(15);
   int64_t ended_jobs = 1000;  // Jobs that have ended and are still known.
+  // Transports that may fail in one round without a member being lost, before the job starts anew.
+  int32_t pool_failures = 5;
+  // A secret for an epoch's data plane (Connect::secret). None: its addresses are the secret.
+  std::function<std::string()> make_secret;
 };
 
 class CoordinatorCore {
@@ -115,7 +120,7 @@ class CoordinatorCore {
   void OnStanding(const Member& member, JobState* state, const v1::Prepared& message);
   void ResumeRounds(JobState* state);
   void ConnectPool(JobState* state);
-  void OnTrouble(JobState* state);
+  void OnTrouble(const Member& member, JobState* state, const v1::Trouble& message);
   void LoseSilentServers(JobState* state);
 
   // core_jobs.cc: how runs and jobs end.

@@ -96,7 +96,9 @@ void CoordinatorCore::On(const MemberSaid& event) {
       }
       break;
     case v1::MemberMessage::kTrouble:
-      if ((state = Current(*member, message.trouble().job())) != nullptr) OnTrouble(state);
+      if ((state = Current(*member, message.trouble().job())) != nullptr) {
+        OnTrouble(*member, state, message.trouble());
+      }
       break;
     case v1::MemberMessage::kLogs:
       // Lines may come after the run has ended; the member's word is good for its own job.

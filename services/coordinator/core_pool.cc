@@ -211,6 +211,7 @@ void CoordinatorCore::ConnectPool(JobState* state) {
   for (const std::optional<v1::Prepared>& prepared : run.prepared) {
     connect->add_transport_addresses(prepared->transport_address());
   }
+  if (options_.make_secret) connect->set_secret(options_.make_secret());
   if (run.resumed.has_value()) connect->set_resumed_round(run.resumed->round);
   SendToRun(run, run.ranks(), std::move(out));
   if (run.resumed.has_value()) {
@@ -229,10 +230,23 @@ void CoordinatorCore::ConnectPool(JobState* state) {
   Pump(state);
 }
 
-// A member misses something of another. Whoever is silent as well is not merely slow.
-void CoordinatorCore::OnTrouble(JobState* state) {
-  if (!state->run->trouble_since.has_value()) state->run->trouble_since = now_;
+// A member misses something of another. Whoever is silent as well is not merely slow. Where nobody
+// is, a failed transport is made anew.
+void CoordinatorCore::OnTrouble(const Member& member, JobState* state,
+                                const v1::Trouble& message) {
+  Run& run = *state->run;
+  const bool news = message.job().epoch() == run.epoch && !run.regrouping;
+  if (!run.trouble_since.has_value()) run.trouble_since = now_;
   LoseSilentServers(state);
+  if (!news || !message.failed() || !state->run.has_value() || run.regrouping) return;
+  const std::string text =
+      absl::StrCat("rank ", member.rank, " (", member.id, "): ", message.message());
+  if (!CanChangePool(*state) || ++run.pool_failures > options_.pool_failures) {
+    Interrupt(state, "PoolFailed", text);
+    Schedule();
+  } else {
+    ChangePool(state, text);
+  }
 }
 
 void CoordinatorCore::LoseSilentServers(JobState* state) {

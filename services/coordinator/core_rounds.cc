@@ -72,6 +72,7 @@ void CoordinatorCore::OnPrepared(const Member& member, JobState* state,
     connect->add_transport_addresses(prepared->transport_address());
   }
   connect->set_rendezvous(run.prepared[0]->rendezvous());
+  if (options_.make_secret) connect->set_secret(options_.make_secret());
   SendToRun(run, run.ranks(), std::move(out));
 }
 
@@ -303,6 +304,7 @@ void CoordinatorCore::FinishRound(JobState* state) {
   Run& run = *state->run;
   run.sent.pop_front();
   run.trouble_since.reset();
+  run.pool_failures = 0;
   const bool done =
       run.sent.empty() && !run.in_hand.has_value() && !run.requested && !run.next.has_value();
   if (done) {

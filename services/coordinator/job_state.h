@@ -73,6 +73,7 @@ struct Run {
   std::optional<RoundKey> resumed;
   bool pool_due = false;
   std::optional<absl::Time> trouble_since;  // A member misses something of another one.
+  int32_t pool_failures = 0;                // Transports that have failed in this round.
 
   StopReason stop = StopReason::kNone;
   bool closing = false;       // The commit that ends the run was sent: no more plans.

@@ -2,7 +2,9 @@
 
 #include <utility>
 
+#include "common/status_macros.h"
 #include "services/coordinator/grpc_status.h"
+#include "services/coordinator/member_message.h"
 
 namespace rally {
 namespace {
@@ -28,16 +30,18 @@ absl::Status MemberSession::Greet() {
   return absl::UnavailableError("the coordinator does not keep up or is shutting down");
 }
 
+absl::Status MemberSession::Hear() {
+  if (incoming_.message_case() == v1::MemberMessage::kHello) {
+    return absl::InvalidArgumentError("hello: a session has one, as its first message");
+  }
+  RALLY_RETURN_IF_ERROR(CheckMemberMessage(incoming_));
+  if (events_->Put(MemberSaid{id_, member_id_, std::move(incoming_)})) return absl::OkStatus();
+  return absl::UnavailableError("the coordinator does not keep up or is shutting down");
+}
+
 void MemberSession::OnReadDone(bool ok) {
   if (!ok) return Close(absl::OkStatus());  // The member has closed its side, or has gone.
-  absl::Status status;
-  if (member_id_.empty()) {
-    status = Greet();
-  } else if (incoming_.message_case() == v1::MemberMessage::kHello) {
-    status = absl::InvalidArgumentError("hello: a session has one, as its first message");
-  } else if (!events_->Put(MemberSaid{id_, member_id_, std::move(incoming_)})) {
-    status = absl::UnavailableError("the coordinator does not keep up or is shutting down");
-  }
+  const absl::Status status = member_id_.empty() ? Greet() : Hear();
   if (!status.ok()) return Close(status);
   incoming_.Clear();
   StartRead(&incoming_);

@@ -43,6 +43,8 @@ class MemberSession final
  private:
   // The first message: registers the member, or tells what is wrong with it.
   absl::Status Greet();
+  // Any later message: hands it to the core, or tells what is wrong with it.
+  absl::Status Hear();
   void BeginClosing(const absl::Status& reason) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void FinishIfIdle() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

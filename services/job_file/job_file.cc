@@ -1,6 +1,7 @@
 #include "services/job_file/job_file.h"
 
 #include <fstream>
+#include <optional>
 #include <sstream>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include <absl/strings/str_join.h>
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include "common/atomic_file.h"
@@ -65,6 +67,36 @@ const char* KindOf(const YAML::Node& node) {
     default:
       return "empty";
   }
+}
+
+// Where each document of a file begins, as YAML's parser goes over it.
+class DocumentStarts final : public YAML::EventHandler {
+ public:
+  void OnDocumentStart(const YAML::Mark& mark) override { lines.push_back(mark.line + 1); }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+
+  std::vector<int> lines;
+};
+
+// The line on which a second document begins, or none. YAML::LoadAll would tell too, but it takes
+// a file such as "," for documents without end.
+std::optional<int> SecondDocument(const std::string& text) {
+  std::istringstream stream(text);
+  YAML::Parser parser(stream);
+  DocumentStarts starts;
+  while (starts.lines.size() < 2 && parser.HandleNextDocument(starts)) {
+  }
+  return starts.lines.size() < 2 ? std::nullopt : std::optional<int>(starts.lines[1]);
 }
 
 // Walks the YAML tree beside the message's descriptor.
@@ -188,12 +220,11 @@ absl::StatusOr<JobFile> ParseJobFile(absl::string_view text, absl::string_view n
   JobFile file;
   file.name = std::string(name);
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
-    if (documents.size() > 1) {
+    if (const std::optional<int> line = SecondDocument(std::string(text))) {
       return absl::InvalidArgumentError(
-          absl::StrCat(name, ": holds ", documents.size(), " YAML documents; accepted is one"));
+          absl::StrCat(name, ":", *line, ": a second YAML document begins; accepted is one"));
     }
-    const YAML::Node root = documents.empty() ? YAML::Node() : documents.front();
+    const YAML::Node root = YAML::Load(std::string(text));
     RALLY_RETURN_IF_ERROR(Parser(&file).ParseDocument(root));
   } catch (const YAML::Exception& error) {
     const int line = error.mark.is_null() ? 1 : error.mark.line + 1;

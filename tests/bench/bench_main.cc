@@ -24,6 +24,7 @@
 #include "common/status_macros.h"
 #include "tests/bench/attention_bench.h"
 #include "tests/bench/balance_bench.h"
+#include "tests/bench/coordinator_bench.h"
 #include "tests/bench/pingpong_bench.h"
 #include "tests/bench/planner_bench.h"
 #include "tests/bench/step_bench.h"
@@ -133,6 +134,19 @@ absl::Status Balance(Flags* flags, std::ostream& out) {
   return RunBalanceBench(options, out);
 }
 
+absl::Status Coordinator(Flags* flags, std::ostream& out) {
+  CoordinatorBenchOptions options;
+  RALLY_RETURN_IF_ERROR(flags->Take("json", &options.json));
+  RALLY_RETURN_IF_ERROR(flags->Take("members", &options.members));
+  RALLY_RETURN_IF_ERROR(flags->Take("jobs", &options.jobs));
+  RALLY_RETURN_IF_ERROR(flags->Take("watchers", &options.watchers));
+  RALLY_RETURN_IF_ERROR(flags->Take("stored-jobs", &options.stored_jobs));
+  RALLY_RETURN_IF_ERROR(flags->Take("seconds", &options.seconds));
+  RALLY_RETURN_IF_ERROR(flags->Take("step-milliseconds", &options.step_milliseconds));
+  RALLY_RETURN_IF_ERROR(flags->Finish());
+  return RunCoordinatorBench(options, out);
+}
+
 absl::Status Pingpong(Flags* flags, std::ostream& out) {
   PingpongBenchOptions options;
   RALLY_RETURN_IF_ERROR(flags->Take("json", &options.json));
@@ -182,6 +196,10 @@ constexpr Command kCommands[] = {
      Attention},
     {"balance", "step throughput with planning over without, beside the ideal of the same run",
      "--pairs=7  --attempts=5 (runs on fewer than 1.8 cores are repeated)", Balance},
+    {"coordinator", "what a coordinator with a full house takes for its calls, and its memory",
+     "--members=512  --jobs=4  --watchers=200  --stored-jobs=10000  --seconds=120\n"
+     "      --step-milliseconds=1000",
+     Coordinator},
     {"pingpong", "step throughput with ping-pong over without, on a slow network", "--pairs=7",
      Pingpong},
     {"planner", "what a plan takes on one core, by servers", "--servers=8,64,512  --repeats=9",

@@ -100,7 +100,14 @@ TEST(JobFileTest, AWrongShapeNamesTheAcceptedOne) {
               HasSubstr("job.yaml:1: job file: is a list; accepted is a mapping of model, data"));
   EXPECT_THAT(ErrorOf(""), HasSubstr("job.yaml:1: the file is empty"));
   EXPECT_EQ(ErrorOf("workers: 1\n---\nworkers: 2\n"),
-            "job.yaml: holds 2 YAML documents; accepted is one");
+            "job.yaml:2: a second YAML document begins; accepted is one");
+}
+
+// YAML's parser does not advance on such: a document that is empty, then another one, and so on.
+TEST(JobFileTest, TextThatIsNoDocumentEnds) {
+  EXPECT_THAT(ErrorOf(","), HasSubstr("job.yaml:1: "));
+  EXPECT_THAT(ErrorOf("workers: 1\n, 2\n"), HasSubstr("job.yaml:"));
+  EXPECT_THAT(ErrorOf("]"), HasSubstr("job.yaml:1: "));
 }
 
 TEST(JobFileTest, ADuplicateKeyNamesBothLines) {

@@ -65,6 +65,24 @@ class CoordinatorApiTest : public CoordinatorFixture {
   }
 };
 
+TEST_F(CoordinatorApiTest, EndsTheSessionOfAMemberThatSaysWhatCannotBe) {
+  v1::MemberMessage hello, impossible;
+  hello.mutable_hello()->set_member_id("liar");
+  hello.mutable_hello()->set_role(v1::MEMBER_ROLE_MODEL);
+  impossible.mutable_ready()->mutable_position()->set_index(-5);
+  grpc::ClientContext context;
+  context.set_deadline(absl::ToChronoTime(Deadline()));
+  const auto session = v1::ClusterService::NewStub(channel())->Session(&context);
+  ASSERT_TRUE(session->Write(hello));
+  ASSERT_TRUE(session->Write(impossible));
+  v1::CoordinatorMessage message;
+  while (session->Read(&message)) {
+  }
+  const grpc::Status status = session->Finish();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("ready.position.index: -5 is not in [0, "));
+}
+
 TEST_F(CoordinatorApiTest, RefusesWhatCannotRunAndSaysWhy) {
   WriteDataset(Directory("single-tokens"), {1, 1, 1});
   WriteDataset(Directory("cut"), {10, 10, 10});
