@@ -63,7 +63,10 @@ class Agent final : public SessionHandler {
     hello.set_host(MachineName());
     hello.set_process_id(getpid());
     hello.set_version(RALLY_VERSION);
-    if (const std::optional<v1::JobEpoch> held = runner_.held()) *hello.mutable_current() = *held;
+    if (const std::optional<v1::JobEpoch> held = runner_.held()) {
+      *hello.mutable_current() = *held;
+      hello.set_rank(runner_.held_rank());
+    }
     return hello;
   }
 

@@ -86,7 +86,7 @@ void JobRunner::Enqueue(const v1::CoordinatorMessage& message, const Held& held)
 void JobRunner::TakeHold(const v1::CoordinatorMessage& message) {
   const v1::JobEpoch& epoch = message.prepare().job();
   if (Current(epoch).has_value()) return;  // A repeat.
-  const Held held = {epoch, std::make_shared<AbortSwitch>(), std::make_shared<AbortSwitch>()};
+  const Held held = {epoch, message.prepare().rank(), std::make_shared<AbortSwitch>(), std::make_shared<AbortSwitch>()};
   {
     absl::MutexLock lock(&mutex_);
     if (held_.has_value()) {
@@ -105,6 +105,7 @@ void JobRunner::ChangePool(const v1::CoordinatorMessage& message) {
   const std::shared_ptr<AbortSwitch> last =
       std::exchange(held->pool, std::make_shared<AbortSwitch>());
   held->epoch.set_epoch(regroup.epoch());
+  held->rank = regroup.rank();
   {
     absl::MutexLock lock(&mutex_);
     held_ = held;
@@ -132,6 +133,11 @@ std::optional<v1::JobEpoch> JobRunner::held() const {
   absl::MutexLock lock(&mutex_);
   if (!held_.has_value()) return std::nullopt;
   return held_->epoch;
+}
+
+int32_t JobRunner::held_rank() const {
+  absl::MutexLock lock(&mutex_);
+  return held_.has_value() ? held_->rank : 0;
 }
 
 bool JobRunner::AwaitIdle(absl::Time deadline) const {
@@ -230,12 +236,14 @@ absl::Status JobRunner::Regroup(const Command& command, const v1::Standing& stan
   v1::MemberMessage answer;
   *answer.mutable_prepared() = std::move(prepared);
   *answer.mutable_prepared()->mutable_standing() = standing;
+  if (regroup.report()) AddReport(answer.mutable_prepared()->mutable_standing());
   Say(std::move(answer));
   return absl::OkStatus();
 }
 
 absl::Status JobRunner::Connect(const v1::Connect& connect) {
   RALLY_ASSIGN_OR_RETURN(v1::Ready ready, member_->Connect(connect));
+  if (!ready_.has_position()) ready_ = ready;
   v1::MemberMessage answer;
   *answer.mutable_ready() = std::move(ready);
   Say(std::move(answer));
@@ -248,6 +256,14 @@ v1::Standing JobRunner::StandingBetweenRounds() const {
   standing.set_begun(awaited_commit_.has_value());
   standing.set_complete(awaited_commit_.has_value());
   return standing;
+}
+
+void JobRunner::AddReport(v1::Standing* standing) const {
+  const bool committed = last_.has_committed();
+  standing->set_step(committed ? last_.committed().step() : ready_.step());
+  *standing->mutable_position() = committed ? last_.plan().next_position() : ready_.position();
+  if (current_.has_plan()) *standing->mutable_current() = current_;
+  if (committed) *standing->mutable_last() = last_;
 }
 
 void JobRunner::SayTrouble(absl::string_view what, bool failed) {
@@ -300,6 +316,7 @@ absl::Status JobRunner::RunReadyPlans() {
     const v1::PlanMessage plan = std::move(plans_.front());
     plans_.pop_front();
     if (plan.plan().round() < member_->next_round() && role_ == v1::MEMBER_ROLE_MODEL) continue;
+    *current_.mutable_plan() = plan.plan();
     absl::StatusOr<v1::RoundDone> done = member_->RunRound(plan);
     if (!done.ok() && role_ == v1::MEMBER_ROLE_ATTENTION && StatusIsOfPool(done.status())) {
       // What it was at is computed again, by whoever is in the pool then.
@@ -308,7 +325,12 @@ absl::Status JobRunner::RunReadyPlans() {
       return absl::OkStatus();
     }
     RALLY_RETURN_IF_ERROR(done.status());
-    if (member_->AwaitsCommit()) awaited_commit_ = done->round();
+    if (member_->AwaitsCommit()) {
+      awaited_commit_ = done->round();
+      *current_.mutable_done() = *done;
+    } else {
+      current_.Clear();
+    }
     v1::MemberMessage answer;
     *answer.mutable_round_done() = *std::move(done);
     Say(std::move(answer));
@@ -321,6 +343,8 @@ absl::Status JobRunner::Commit(const v1::Commit& commit) {
   RALLY_ASSIGN_OR_RETURN(v1::Committed committed, member_->Commit(commit.checkpoint()));
   awaited_commit_.reset();
   committed.set_round(commit.round());
+  *current_.mutable_committed() = committed;
+  last_ = std::exchange(current_, {});
   v1::MemberMessage answer;
   *answer.mutable_committed() = std::move(committed);
   Say(std::move(answer));
@@ -346,6 +370,9 @@ void JobRunner::DropMember() {
   member_.reset();
   plans_.clear();
   awaited_commit_.reset();
+  ready_.Clear();
+  current_.Clear();
+  last_.Clear();
   member_failed_ = false;
 }
 

@@ -47,6 +47,7 @@ class JobRunner : private PoolFeed {
 
   // The epoch this member holds: from its Prepare to its Released.
   std::optional<v1::JobEpoch> held() const;
+  int32_t held_rank() const;  // In it; 0 when none is held.
   // Waits until none is held; false at the deadline.
   bool AwaitIdle(absl::Time deadline) const;
 
@@ -57,6 +58,7 @@ class JobRunner : private PoolFeed {
  private:
   struct Held {
     v1::JobEpoch epoch;
+    int32_t rank = 0;
     std::shared_ptr<AbortSwitch> abort;  // Of all its epochs' work.
     std::shared_ptr<AbortSwitch> pool;   // Of this epoch's transport.
 
@@ -90,6 +92,7 @@ class JobRunner : private PoolFeed {
   absl::Status Regroup(const Command& command, const v1::Standing& standing);
   absl::Status Connect(const v1::Connect& connect);
   v1::Standing StandingBetweenRounds() const;
+  void AddReport(v1::Standing* standing) const;
   absl::Status RunReadyPlans();
   absl::Status Commit(const v1::Commit& commit);
   void Fail(const absl::Status& status);
@@ -113,6 +116,9 @@ class JobRunner : private PoolFeed {
   std::unique_ptr<JobMember> member_;
   std::deque<v1::PlanMessage> plans_;      // To be run, in order.
   std::optional<int64_t> awaited_commit_;  // Round.
+  v1::Ready ready_;                        // The run's first.
+  v1::RoundRecord current_;                // Round under way; empty between rounds.
+  v1::RoundRecord last_;                   // The last that was committed.
   std::deque<Command> put_back_;           // Taken from commands_ within a round, for after it.
   bool member_failed_ = false;
 

@@ -101,6 +101,8 @@ void CoordinatorCore::On(const Recover& event) {
     const v1::Condition* cancelling = FindCondition(stored.job.status(), "Cancelling");
     if (cancelling != nullptr && cancelling->status() == v1::CONDITION_STATUS_TRUE) {
       FinishJob(&state, v1::JOB_PHASE_CANCELLED, "Cancelled", "cancelled on request");
+    } else if (stored.job.status().phase() == v1::JOB_PHASE_RUNNING && !spec->paced.enabled()) {
+      BeginAdoption(&state);
     } else if (stored.job.status().phase() != v1::JOB_PHASE_QUEUED) {
       Requeue(&state, "CoordinatorRestarted", "the coordinator was restarted");
     }
@@ -177,6 +179,7 @@ void CoordinatorCore::On(const Tick&) {
   const std::set<std::string> active = active_;
   for (const std::string& id : active) {
     JobState& state = jobs_.at(id);
+    if (state.adoption.has_value()) ContinueAdoption(&state);
     if (state.run.has_value()) LoseSilentServers(&state);
     if (state.run.has_value()) CheckDeadlines(&state);
   }
@@ -227,6 +230,7 @@ void CoordinatorCore::StartRun(JobState* state, const std::vector<std::string>& 
   run.epoch = run.first_epoch;
   run.members = members;
   run.single_host = single_host;
+  state->job.mutable_status()->set_run_epoch(run.first_epoch);
   run.started = now_;
   run.prepared.resize(members.size());
   run.ready.resize(members.size());
@@ -246,6 +250,7 @@ void CoordinatorCore::Prepare(JobState* state, int32_t rank) {
   RALLY_CHECK(member != nullptr, "placement chose a member that is not registered");
   member->job_id = state->job.job_id();
   member->epoch = run.epoch;
+  member->told_epoch = run.epoch;
   member->rank = rank;
   v1::CoordinatorMessage message;
   v1::Prepare* prepare = message.mutable_prepare();

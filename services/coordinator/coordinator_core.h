@@ -9,6 +9,9 @@
 // go: the epoch changes, the plan of the round under way is laid over those that are there, and the
 // round goes on (core_pool.cc).
 //
+// A coordinator that was restarted waits for the members of the jobs that ran, and goes on with those
+// whose workers all come back, without losing a step (core_adoption.cc).
+//
 // Queue: by priority, then by time of submission, strictly: a job that cannot be placed holds back
 // every job behind it, so that a large job is never starved by small ones. Placement is all or
 // nothing (placement.h).
@@ -51,6 +54,7 @@ struct CoreOptions {
   // From one round's end to the next one's, planning included. A member that stalls while its
   // heartbeats go on is found by this alone.
   absl::Duration round_timeout = absl::Minutes(15);
+  absl::Duration adoption_timeout = absl::Seconds(30);  // For a job's workers to come back.
   int64_t ended_jobs = 1000;  // Jobs that have ended and are still known.
   // Transports that may fail in one round without a member being lost, before the job starts anew.
   int32_t pool_failures = 5;
@@ -122,6 +126,14 @@ class CoordinatorCore {
   void ConnectPool(JobState* state);
   void OnTrouble(const Member& member, JobState* state, const v1::Trouble& message);
   void LoseSilentServers(JobState* state);
+
+  // core_adoption.cc: jobs that ran when the coordinator stopped.
+  void BeginAdoption(JobState* state);
+  bool TakeBack(Member* member, const v1::Hello& hello);
+  void ForgetAdopted(const std::string& member_id);
+  void ContinueAdoption(JobState* state);
+  void EndAdoption(JobState* state, absl::string_view reason);
+  bool RebuildRounds(JobState* state);
 
   // core_jobs.cc: how runs and jobs end.
   void EndRun(JobState* state, bool abort, absl::string_view reason);

@@ -11,6 +11,7 @@
 namespace rally {
 
 void CoordinatorCore::EndRun(JobState* state, bool abort, absl::string_view reason) {
+  EndAdoption(state, reason);
   if (!state->run.has_value()) return;
   for (const std::string& id : state->run->members) {
     Member* member = members_.Find(id);

@@ -33,10 +33,12 @@ void CoordinatorCore::On(const MemberHello& event) {
   v1::CoordinatorMessage message;
   *message.mutable_welcome()->mutable_heartbeat_interval() = ToProto(options_.heartbeat_interval);
   Send(*member, std::move(message));
-  // A run does not outlive its members' sessions, so what a new session still holds is stale.
-  if (!event.hello.current().job_id().empty()) {
+  // A run does not outlive its members' sessions, so what a new session still holds is stale, unless
+  // the coordinator is new as well.
+  if (!event.hello.current().job_id().empty() && !TakeBack(member, event.hello)) {
     member->job_id = event.hello.current().job_id();
     member->epoch = event.hello.current().epoch();
+    member->told_epoch = member->epoch;
     ReleaseMember(member, /*abort=*/true, "the epoch has ended");
   }
   Schedule();
@@ -51,6 +53,7 @@ void CoordinatorCore::On(const MemberLost& event) {
 void CoordinatorCore::Lose(const std::string& member_id, absl::string_view reason) {
   const Member member = *members_.Find(member_id);
   members_.Remove(member_id);
+  ForgetAdopted(member_id);
   const auto found = jobs_.find(member.job_id);
   if (found == jobs_.end() || !found->second.run.has_value()) return;
   JobState* state = &found->second;

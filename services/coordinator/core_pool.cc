@@ -109,13 +109,15 @@ void CoordinatorCore::TellPool(JobState* state, const std::vector<std::string>& 
     v1::CoordinatorMessage message;
     v1::Regroup* regroup = message.mutable_regroup();
     regroup->mutable_job()->set_job_id(state->job.job_id());
-    regroup->mutable_job()->set_epoch(last_epoch);
+    regroup->mutable_job()->set_epoch(member->told_epoch);
     regroup->set_epoch(run.epoch);
     regroup->set_rank(rank);
     regroup->set_ranks(run.ranks());
     regroup->set_single_host(run.single_host);
     regroup->set_reason(std::string(reason));
+    regroup->set_report(run.adopted);
     member->epoch = run.epoch;
+    member->told_epoch = run.epoch;
     member->rank = rank;
     Send(*member, std::move(message));
   }
@@ -171,6 +173,7 @@ void CoordinatorCore::OnStanding(const Member& member, JobState* state,
 // Everybody has said where it stands.
 void CoordinatorCore::ResumeRounds(JobState* state) {
   Run& run = *state->run;
+  if (std::exchange(run.adopted, false) && !RebuildRounds(state)) return;
   int64_t open = kAllPhases;  // The first round that a worker has not all of.
   for (int32_t rank = 0; rank < state->spec->workers; ++rank) {
     const v1::Standing& standing = run.prepared[rank]->standing();
@@ -228,6 +231,7 @@ void CoordinatorCore::ConnectPool(JobState* state) {
     run.resumed.reset();
   }
   Pump(state);
+  Advance(state);
 }
 
 // A member misses something of another. Whoever is silent as well is not merely slow. Where nobody

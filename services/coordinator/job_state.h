@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -72,6 +73,7 @@ struct Run {
   bool regrouping = false;
   std::optional<RoundKey> resumed;
   bool pool_due = false;
+  bool adopted = false;  // From the coordinator before: its rounds are still to be heard of.
   std::optional<absl::Time> trouble_since;  // A member misses something of another one.
   int32_t pool_failures = 0;                // Transports that have failed in this round.
 
@@ -85,11 +87,19 @@ struct Run {
   int32_t servers(const JobSpec& spec) const { return ranks() - spec.workers; }
 };
 
+// A job that ran when the coordinator stopped: its members may come back with it.
+struct Adoption {
+  absl::Time deadline;
+  absl::Time last_hello;
+  std::map<int32_t, std::string> members;  // By rank: those that are back.
+};
+
 struct JobState {
   v1::Job job;                          // What is persisted and shown.
   std::shared_ptr<const JobSpec> spec;  // job.spec, with the vocabulary set.
   int64_t last_sequence = 0;            // Of its events.
   std::optional<Run> run;
+  std::optional<Adoption> adoption;  // Only without a run.
   std::optional<absl::Time> cancel_deadline;
 
   bool status_changed = false;  // Phase or conditions changed: an event, too.

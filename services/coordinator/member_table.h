@@ -30,6 +30,7 @@ struct Member {
   // What it holds; an empty job: nothing.
   std::string job_id;
   uint32_t epoch = 0;
+  uint32_t told_epoch = 0;  // By which the member itself knows it: behind only when it came back.
   int32_t rank = -1;
   std::optional<absl::Time> releasing_since;
 

@@ -1,0 +1,174 @@
+// Jobs that ran when the coordinator stopped: see coordinator_core.h.
+//
+// A run lives in its members. They keep what they hold while no coordinator is there, and say so in
+// Hello. When all workers of a job are back, its pool is changed, as when a server is lost, and the
+// workers report what the coordinator has forgotten: the rounds under way with their plans, and the
+// last commit. A commit that has reached some workers reaches the others; one that was not recorded
+// is recorded.
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include <absl/strings/str_cat.h>
+
+#include "proto/convert.h"
+#include "services/coordinator/coordinator_core.h"
+#include "services/coordinator/round_schedule.h"
+
+namespace rally {
+namespace {
+
+// Servers that are back soon after the workers spare the run another change of its pool.
+constexpr absl::Duration kServersMayCome = absl::Milliseconds(500);
+
+// What is known of a round from a worker's record of it.
+RoundProgress ProgressOf(const v1::Plan& plan, size_t workers, size_t ranks) {
+  RoundProgress round;
+  PlannedRound& planned = round.planned;
+  planned.key.round = plan.round();
+  planned.key.step = plan.step();
+  planned.key.kind =
+      plan.kind() == v1::PLAN_KIND_TRAIN ? PlanKind::kTrain : PlanKind::kValidate;
+  planned.plan = std::make_shared<const v1::Plan>(plan);
+  planned.next_position = FromProto(plan.next_position());
+  for (const int64_t tokens : plan.documents().tokens()) planned.tokens += tokens;
+  round.done.resize(ranks);
+  round.committed.resize(workers);
+  round.regrouped = true;
+  return round;
+}
+
+}  // namespace
+
+void CoordinatorCore::BeginAdoption(JobState* state) {
+  state->adoption = Adoption{now_ + options_.adoption_timeout, now_, {}};
+  Set(state, "Ready", false, "CoordinatorRestarted", "the members are awaited");
+}
+
+// False when what the member holds is not awaited.
+bool CoordinatorCore::TakeBack(Member* member, const v1::Hello& hello) {
+  const auto found = jobs_.find(hello.current().job_id());
+  if (found == jobs_.end() || !found->second.adoption.has_value()) return false;
+  JobState* state = &found->second;
+  const v1::JobStatus& status = state->job.status();
+  const uint32_t epoch = hello.current().epoch();
+  const int32_t rank = hello.rank();
+  const bool is_worker = rank < state->spec->workers;
+  if (epoch < status.run_epoch() || epoch > status.epoch() || rank < 0 ||
+      rank >= state->spec->topology().ranks() ||
+      is_worker != (member->role == v1::MEMBER_ROLE_MODEL) ||
+      !state->adoption->members.emplace(rank, member->id).second) {
+    return false;
+  }
+  state->adoption->last_hello = now_;
+  member->job_id = state->job.job_id();
+  member->epoch = status.epoch();
+  member->told_epoch = epoch;
+  member->rank = rank;
+  ContinueAdoption(state);
+  return true;
+}
+
+void CoordinatorCore::ForgetAdopted(const std::string& member_id) {
+  for (const std::string& id : active_) {
+    std::optional<Adoption>& adoption = jobs_.at(id).adoption;
+    if (!adoption.has_value()) continue;
+    for (auto entry = adoption->members.begin(); entry != adoption->members.end(); ++entry) {
+      if (entry->second != member_id) continue;
+      adoption->members.erase(entry);
+      break;
+    }
+  }
+}
+
+void CoordinatorCore::EndAdoption(JobState* state, absl::string_view reason) {
+  if (!state->adoption.has_value()) return;
+  for (const auto& [rank, id] : state->adoption->members) {
+    ReleaseMember(members_.Find(id), /*abort=*/true, reason);
+  }
+  state->adoption.reset();
+}
+
+void CoordinatorCore::ContinueAdoption(JobState* state) {
+  const Adoption& adoption = *state->adoption;
+  const auto workers = static_cast<size_t>(state->spec->workers);
+  // Ranks are in order: the workers are all there when the last of so many is one.
+  const bool all_workers = adoption.members.size() >= workers &&
+                           std::next(adoption.members.begin(), workers - 1)->first ==
+                               state->spec->workers - 1;
+  const bool all = adoption.members.size() == static_cast<size_t>(state->spec->topology().ranks());
+  if (!all_workers || (!all && now_ - adoption.last_hello < kServersMayCome)) {
+    if (now_ < adoption.deadline) return;
+    EndAdoption(state, "the job starts anew");
+    Requeue(state, "CoordinatorRestarted",
+            "the coordinator was restarted, and not all workers came back");
+    return;
+  }
+  Run& run = state->run.emplace();
+  run.first_epoch = state->job.status().run_epoch();
+  run.epoch = state->job.status().epoch();
+  for (const auto& [rank, id] : adoption.members) {
+    members_.Find(id)->rank = run.ranks();
+    run.members.push_back(id);
+  }
+  run.started = now_;
+  run.last_round_end = now_;
+  run.connected = true;
+  run.running = true;
+  run.adopted = true;
+  run.speeds = SpeedCorrection(run.ranks());
+  state->adoption.reset();
+  Set(state, "Ready", true, "MembersReady", "every worker is back");
+  ChangePool(state, "the coordinator was restarted");
+}
+
+// Makes of the workers' reports what the coordinator knew before. False when they do not fit
+// together, which ends the run.
+bool CoordinatorCore::RebuildRounds(JobState* state) {
+  Run& run = *state->run;
+  const auto workers = static_cast<size_t>(state->spec->workers);
+  const int64_t step = state->job.status().step() + 1;  // The first that is not recorded.
+  size_t finished = 0;  // Workers that have finished or committed it.
+  const v1::Standing* farthest = nullptr;
+  for (size_t rank = 0; rank < workers; ++rank) {
+    const v1::Standing& standing = run.prepared[rank]->standing();
+    if (standing.step() != step && standing.step() != step - 1) {
+      Interrupt(state, "Internal", absl::StrCat("rank ", rank, " stands at step ", standing.step(),
+                                                " and the job at ", step - 1));
+      Schedule();
+      return false;
+    }
+    finished += standing.step() == step ||
+                (standing.current().has_done() && standing.current().plan().step() == step);
+    if (farthest == nullptr || standing.round() > farthest->round()) farthest = &standing;
+  }
+  run.position = FromProto(farthest->position());
+  run.next = FirstRound(*state->spec, farthest->step());
+  if (run.next.has_value()) run.next->round = farthest->round();
+  const auto add = [&](const v1::Plan& plan) {
+    RoundProgress& round = run.sent.emplace_back(ProgressOf(plan, workers, run.members.size()));
+    if (round.planned.key.kind == PlanKind::kTrain) run.position = round.planned.next_position;
+    run.next = NextRound(*state->spec, round.planned.key);
+    for (size_t rank = 0; rank < workers; ++rank) {
+      const v1::Standing& standing = run.prepared[rank]->standing();
+      for (const v1::RoundRecord* record : {&standing.last(), &standing.current()}) {
+        if (!record->has_done() || record->plan().round() != plan.round()) continue;
+        round.done[rank] = record->done();
+        if (record->has_committed()) round.committed[rank] = record->committed();
+      }
+    }
+  };
+  if (finished == workers) {
+    const v1::Standing& first = run.prepared[0]->standing();
+    add(first.step() == step ? first.last().plan() : first.current().plan());
+  }
+  if (farthest->begun() && farthest->has_current() &&
+      (run.sent.empty() ||
+       run.sent.back().planned.key.round < farthest->current().plan().round())) {
+    add(farthest->current().plan());
+  }
+  return true;
+}
+
+}  // namespace rally
