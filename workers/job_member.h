@@ -28,6 +28,7 @@
 #include "workers/abort_switch.h"
 #include "workers/attention/attention_kernel.h"
 #include "workers/attention/attention_server.h"
+#include "workers/outbox.h"
 #include "workers/transport/buffer.h"
 #include "workers/transport/transport.h"
 
@@ -42,6 +43,7 @@ struct MemberResources {
   std::string transports;       // UCX_TLS; empty: by the job's placement.
   std::string network_devices;  // UCX_NET_DEVICES; empty: the same.
   absl::Duration phase_timeout;
+  Outbox* outbox = nullptr;  // For what a member says unasked; null: nobody listens.
 };
 
 // The assignment of one epoch, checked.

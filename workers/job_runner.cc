@@ -40,11 +40,16 @@ std::string Name(const v1::JobEpoch& epoch) {
   return absl::StrCat("job ", epoch.job_id(), ", epoch ", epoch.epoch());
 }
 
+MemberResources WithOutbox(MemberResources resources, Outbox* outbox) {
+  resources.outbox = outbox;
+  return resources;
+}
+
 }  // namespace
 
 JobRunner::JobRunner(v1::MemberRole role, const MemberResources& resources, Outbox* outbox)
     : role_(role),
-      resources_(resources),
+      resources_(WithOutbox(resources, outbox)),
       outbox_(*outbox),
       commands_(kMostCommands),
       thread_([this] { Run(); }) {}
