@@ -96,11 +96,10 @@ TEST_F(CheckpointWriterTest, AnyNumberOfWorkersWritesTheSame) {
     EXPECT_TRUE(restored->damaged.empty());
   }
   EXPECT_THAT(Names(CheckpointPath(spec_.checkpoint, 2)),
-              UnorderedElementsAre("config.json", "trainer.json", "model.safetensors.index.json",
-                                   "model-00001-of-00002.safetensors",
-                                   "model-00002-of-00002.safetensors",
-                                   "optimizer-00001-of-00002.safetensors",
-                                   "optimizer-00002-of-00002.safetensors"));
+              UnorderedElementsAre(
+                  "config.json", "trainer.json", "model.safetensors.index.json",
+                  "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors",
+                  "optimizer-00001-of-00002.safetensors", "optimizer-00002-of-00002.safetensors"));
 }
 
 TEST_F(CheckpointWriterTest, TheIndexNamesTheFileOfEveryWeight) {
@@ -204,8 +203,7 @@ TEST_F(CheckpointWriterTest, AbortEndsTheWaitAndWhateverComesLater) {
   writers.writer(0).Abort(absl::CancelledError("the run has ended"));
   EXPECT_TRUE(writers.writer(0).AwaitIdle(absl::Now() + absl::Seconds(60)));
   EXPECT_EQ(writers.Start(0, At(1), Position(1)).message(), "the run has ended");
-  EXPECT_EQ(writers.Await(absl::ZeroDuration()).status.code(),
-            absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(writers.Await(absl::ZeroDuration()).status.code(), absl::StatusCode::kDeadlineExceeded);
 }
 
 // The other start wrote the same step, of weights of its own.

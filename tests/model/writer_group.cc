@@ -36,11 +36,11 @@ WriterGroup::WriterGroup(const JobSpec& spec, absl::Duration patience,
     options.run = run_;
     options.patience = patience;
     if (static_cast<size_t>(rank) < write.size() && write[rank]) options.write = write[rank];
-    writers_.push_back(std::make_unique<CheckpointWriter>(
-        std::move(options), [this](const CheckpointOutcome& outcome) {
-          absl::MutexLock lock(&mutex_);
-          outcomes_.push_back(outcome);
-        }));
+    writers_.push_back(std::make_unique<CheckpointWriter>(std::move(options),
+                                                          [this](const CheckpointOutcome& outcome) {
+                                                            absl::MutexLock lock(&mutex_);
+                                                            outcomes_.push_back(outcome);
+                                                          }));
   }
 }
 

@@ -111,12 +111,19 @@ bool CheckpointWriter::AwaitIdle(absl::Time deadline) const {
 
 void CheckpointWriter::Abort(const absl::Status& error) {
   absl::MutexLock lock(&mutex_);
-  if (aborted_.ok()) aborted_ = error;
+  if (!aborted_.ok()) return;
+  aborted_ = error;
+  give_up_at_ = absl::Now() + options_.grace;
 }
 
 absl::Status CheckpointWriter::aborted() const {
   absl::MutexLock lock(&mutex_);
   return aborted_;
+}
+
+absl::Status CheckpointWriter::given_up() const {
+  absl::MutexLock lock(&mutex_);
+  return absl::Now() >= give_up_at_ ? aborted_ : absl::OkStatus();
 }
 
 void CheckpointWriter::Write(const TrainingPosition& position) {
@@ -126,16 +133,16 @@ void CheckpointWriter::Write(const TrainingPosition& position) {
   const absl::Status status = WriteCheckpoint(position, folder);
   // Rank 0 has waited for all that still write into it, or has given up on them.
   if (!status.ok() && rank_ == 0) Remove(folder);
-  const bool given_up = !aborted().ok();
+  const bool over = !aborted().ok();  // The run is: nobody listens.
   const CheckpointOutcome outcome = {position.step, CheckpointPath(spec, position.step), status};
-  if (!status.ok() && !given_up) {
+  if (!status.ok() && !over) {
     RALLY_LOG_WARN("the checkpoint of step {} was not written: {}", position.step,
                    std::string(status.message()));
   } else if (status.ok() && rank_ == 0) {
     RALLY_LOG_INFO("wrote the checkpoint of step {} to {} in {}", position.step, outcome.directory,
                    absl::FormatDuration(absl::Trunc(absl::Now() - start, absl::Milliseconds(1))));
   }
-  if (rank_ == 0 && !given_up) report_(outcome);
+  if (rank_ == 0 && !over) report_(outcome);
   absl::MutexLock lock(&mutex_);
   writing_ = false;
 }
@@ -197,7 +204,7 @@ absl::StatusOr<FileChecksums> CheckpointWriter::WriteShard(const std::string& fo
   for (const auto& [name, tensors] : {std::make_pair(ShardFile(kModel), Tensors("", 0)),
                                       std::make_pair(ShardFile(kOptimizer), std::move(moments))}) {
     const std::string path = absl::StrCat(folder, "/", name);
-    RALLY_RETURN_IF_ERROR(aborted());
+    RALLY_RETURN_IF_ERROR(given_up());
     RALLY_RETURN_IF_ERROR(options_.write(path, tensors));
     RALLY_ASSIGN_OR_RETURN(files[name], FileChecksum(path));
   }
@@ -232,9 +239,10 @@ absl::StatusOr<FileChecksums> CheckpointWriter::AwaitShard(const std::string& fo
                        absl::FormatDuration(options_.patience),
                        ": checkpoint.directory must be one directory for all workers"));
     }
+    RALLY_RETURN_IF_ERROR(given_up());
     absl::MutexLock lock(&mutex_);
-    const auto aborted = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !aborted_.ok(); };
-    if (mutex_.AwaitWithTimeout(absl::Condition(&aborted), kPoll)) return aborted_;
+    const auto never = [] { return false; };
+    mutex_.AwaitWithTimeout(absl::Condition(&never), kPoll);
   }
 }
 

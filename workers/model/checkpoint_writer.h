@@ -54,6 +54,7 @@ struct CheckpointWriterOptions {
   int32_t rank = 0;
   uint64_t run = 0;  // The same for all workers of one start of a job, and for no other start.
   absl::Duration patience = absl::Minutes(10);  // With other workers' shards, and with a Start.
+  absl::Duration grace = absl::Seconds(2);      // After Abort.
   WriteTensors write = WriteSafetensors;
 };
 
@@ -69,7 +70,7 @@ class CheckpointWriter {
   // `report` is called for every checkpoint that was started, on rank 0 alone, except once aborted.
   CheckpointWriter(CheckpointWriterOptions options,
                    std::function<void(const CheckpointOutcome&)> report);
-  ~CheckpointWriter();  // Aborts what is being written.
+  ~CheckpointWriter();  // Aborts.
   CheckpointWriter(const CheckpointWriter&) = delete;
   CheckpointWriter& operator=(const CheckpointWriter&) = delete;
 
@@ -81,7 +82,8 @@ class CheckpointWriter {
   // Waits until nothing is being written; false at the deadline.
   bool AwaitIdle(absl::Time deadline) const;
 
-  // Gives up what is being written, soon, and whatever is started later. `error` is not OK.
+  // Refuses what is started later, and gives up what is being written unless that ends within
+  // `grace`: most runs that end have lost a member that holds no shard. `error` is not OK.
   void Abort(const absl::Status& error);
 
  private:
@@ -98,6 +100,8 @@ class CheckpointWriter {
   std::string ShardFile(const char* stem) const;
 
   absl::Status aborted() const;
+  // OK, or the error of an Abort whose grace is over.
+  absl::Status given_up() const;
   bool has_shard() const { return rank_ < shards_.size(); }
 
   const CheckpointWriterOptions options_;
@@ -110,6 +114,7 @@ class CheckpointWriter {
   mutable absl::Mutex mutex_;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status aborted_ ABSL_GUARDED_BY(mutex_);
+  absl::Time give_up_at_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
 
   std::thread thread_;  // Of the checkpoint being written, or of the last one.
 };
