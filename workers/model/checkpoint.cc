@@ -1,6 +1,8 @@
 #include "workers/model/checkpoint.h"
 
+#include <filesystem>
 #include <set>
+#include <system_error>
 #include <utility>
 
 #include <absl/strings/match.h>
@@ -62,11 +64,9 @@ absl::StatusOr<TrainingPosition> ReadCheckpoint(const std::string& folder, const
   return manifest.position;
 }
 
-}  // namespace
-
-absl::StatusOr<RestoredCheckpoint> ReadNewestCheckpoint(const JobSpec& spec,
-                                                        const WeightLayout& layout,
-                                                        const CheckpointArrays& arrays) {
+// Aborted when a checkpoint goes while it is read: a list read now would be another one.
+absl::StatusOr<RestoredCheckpoint> ReadNewestOfList(const JobSpec& spec, const WeightLayout& layout,
+                                                    const CheckpointArrays& arrays) {
   RALLY_ASSIGN_OR_RETURN(const std::vector<int64_t> steps, ListCheckpoints(spec.checkpoint));
   if (steps.empty()) {
     return absl::NotFoundError(
@@ -82,12 +82,31 @@ absl::StatusOr<RestoredCheckpoint> ReadNewestCheckpoint(const JobSpec& spec,
       return restored;
     }
     if (!absl::IsDataLoss(position.status())) return position.status();
+    std::error_code error;
+    if (!std::filesystem::exists(restored.directory, error)) {
+      return absl::AbortedError(absl::StrCat(restored.directory, " has gone while it was read"));
+    }
     if (restored.damage.empty()) restored.damage = std::string(position.status().message());
     restored.damaged.push_back(*step);
   }
   return absl::DataLossError(absl::StrCat(restored.damage, "; no older checkpoint in ",
                                           spec.checkpoint.directory,
                                           " is whole: to start anew, choose another directory"));
+}
+
+}  // namespace
+
+absl::StatusOr<RestoredCheckpoint> ReadNewestCheckpoint(const JobSpec& spec,
+                                                        const WeightLayout& layout,
+                                                        const CheckpointArrays& arrays) {
+  // Another worker may set a damaged one aside, or one that was taken for dead remove an old one.
+  constexpr int kAttempts = 10;
+  absl::StatusOr<RestoredCheckpoint> restored;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    restored = ReadNewestOfList(spec, layout, arrays);
+    if (!absl::IsAborted(restored.status())) break;
+  }
+  return restored;
 }
 
 }  // namespace rally

@@ -85,7 +85,7 @@ absl::StatusOr<std::unique_ptr<Trainer>> MakeTrainer(const TrainerOptions& optio
                                                      const DecorateCoreAttention& decorate = {});
 
 // Call once at program start, before memory is used: sets the allocator up to keep and reuse large
-// blocks, which LibTorch on a CPU needs.
+// blocks, which LibTorch on a CPU needs, and a file's size limit to be an error, not the end.
 void PrepareProcessForTraining();
 
 }  // namespace rally
