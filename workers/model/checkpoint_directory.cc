@@ -28,7 +28,7 @@ int64_t StepOf(absl::string_view name) {
   return absl::SimpleAtoi(name, &step) ? step : -1;
 }
 
-constexpr absl::string_view kPartial = ".partial-";
+constexpr const char* kPartial = ".partial-";
 
 }  // namespace
 
