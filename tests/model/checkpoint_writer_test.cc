@@ -180,7 +180,9 @@ TEST_F(CheckpointWriterTest, ADirectoryThatMayNotBeWrittenIsSaidSo) {
     }
   };
   constexpr uid_t kNobody = 65534;  // Root may write anywhere.
-  if (getuid() == 0) ASSERT_EQ(seteuid(kNobody), 0);
+  if (getuid() == 0) {
+    ASSERT_EQ(seteuid(kNobody), 0);
+  }
   WriterGroup writers(spec_);
   const CheckpointOutcome outcome = Save(writers, 2);
   EXPECT_EQ(outcome.status.code(), absl::StatusCode::kPermissionDenied) << outcome.status;
