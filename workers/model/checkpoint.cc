@@ -49,8 +49,8 @@ absl::Status ReadTensors(const std::string& folder, const CheckpointManifest& ma
 absl::StatusOr<TrainingPosition> ReadCheckpoint(const std::string& folder, const JobSpec& spec,
                                                 const WeightLayout& layout,
                                                 const CheckpointArrays& arrays) {
-  RALLY_ASSIGN_OR_RETURN(const CheckpointManifest manifest, ReadManifest(folder));
-  RALLY_RETURN_IF_ERROR(VerifyFiles(folder, manifest));
+  RALLY_ASSIGN_OR_RETURN(const CheckpointManifest manifest, ReadCheckpointManifest(folder));
+  RALLY_RETURN_IF_ERROR(VerifyCheckpointFiles(folder, manifest));
   const absl::StatusOr<std::string> config = ReadFile(absl::StrCat(folder, "/config.json"));
   if (!config.ok()) return absl::DataLossError(config.status().message());
   RALLY_RETURN_IF_ERROR(Annotate(CheckModelConfig(*config, spec), folder));

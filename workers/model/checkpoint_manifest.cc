@@ -70,7 +70,8 @@ absl::StatusOr<std::string> FileChecksum(const std::string& path) {
   return Hexadecimal(XXH3_64bits_digest(state.get()));
 }
 
-absl::Status WriteManifest(const std::string& folder, const CheckpointManifest& manifest) {
+absl::Status WriteCheckpointManifest(const std::string& folder,
+                                     const CheckpointManifest& manifest) {
   const DataPosition& data = manifest.position.data;
   Json json;
   json["format"] = "rally-checkpoint";
@@ -82,7 +83,7 @@ absl::Status WriteManifest(const std::string& folder, const CheckpointManifest& 
   return WriteFileAtomically(absl::StrCat(folder, "/", kManifestFile), TextOf(json));
 }
 
-absl::StatusOr<CheckpointManifest> ReadManifest(const std::string& folder) {
+absl::StatusOr<CheckpointManifest> ReadCheckpointManifest(const std::string& folder) {
   const std::string path = absl::StrCat(folder, "/", kManifestFile);
   const absl::StatusOr<std::string> text = ReadFile(path);
   if (!text.ok()) return absl::DataLossError(text.status().message());
@@ -108,7 +109,7 @@ absl::StatusOr<CheckpointManifest> ReadManifest(const std::string& folder) {
   }
 }
 
-absl::Status VerifyFiles(const std::string& folder, const CheckpointManifest& manifest) {
+absl::Status VerifyCheckpointFiles(const std::string& folder, const CheckpointManifest& manifest) {
   for (const auto& [name, expected] : manifest.files) {
     const std::string path = absl::StrCat(folder, "/", name);
     if (!IsFileName(name)) {

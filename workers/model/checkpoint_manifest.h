@@ -39,13 +39,13 @@ struct CheckpointManifest {
 absl::StatusOr<std::string> FileChecksum(const std::string& path);
 
 // Durable once it returns. `folder` is the checkpoint's.
-absl::Status WriteManifest(const std::string& folder, const CheckpointManifest& manifest);
+absl::Status WriteCheckpointManifest(const std::string& folder, const CheckpointManifest& manifest);
 
 // DataLoss when it is missing or damaged, FailedPrecondition when its version is not known here.
-absl::StatusOr<CheckpointManifest> ReadManifest(const std::string& folder);
+absl::StatusOr<CheckpointManifest> ReadCheckpointManifest(const std::string& folder);
 
 // Compares every file with its checksum. DataLoss naming the first that is not as it was written.
-absl::Status VerifyFiles(const std::string& folder, const CheckpointManifest& manifest);
+absl::Status VerifyCheckpointFiles(const std::string& folder, const CheckpointManifest& manifest);
 
 // Of shard `shard` of `shards`: path of its record in `folder`.
 std::string ShardRecordPath(const std::string& folder, size_t shard, size_t shards);

@@ -248,7 +248,7 @@ absl::StatusOr<FileChecksums> CheckpointWriter::AwaitShard(const std::string& fo
 
 absl::Status CheckpointWriter::Finish(const TrainingPosition& position, const std::string& folder,
                                       FileChecksums files) const {
-  RALLY_RETURN_IF_ERROR(WriteManifest(folder, {position, std::move(files)}));
+  RALLY_RETURN_IF_ERROR(WriteCheckpointManifest(folder, {position, std::move(files)}));
   for (size_t shard = 1; shard < shards_.size(); ++shard) {
     Remove(ShardRecordPath(folder, shard, shards_.size()));
   }
