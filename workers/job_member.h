@@ -35,6 +35,7 @@
 #include "workers/abort_switch.h"
 #include "workers/attention/attention_kernel.h"
 #include "workers/attention/attention_server.h"
+#include "workers/outbox.h"
 #include "workers/transport/buffer.h"
 #include "workers/transport/transport.h"
 
@@ -50,6 +51,7 @@ struct MemberResources {
   std::string network_devices;  // UCX_NET_DEVICES; empty: the same.
   bool checksums = true;        // Of what is sent to other members.
   absl::Duration phase_timeout;
+  Outbox* outbox = nullptr;  // For what a member says unasked; null: nobody listens.
 };
 
 // The assignment of one epoch, checked.
@@ -113,6 +115,9 @@ class JobMember {
 
   // Whether the last round is to be committed.
   virtual bool AwaitsCommit() const = 0;
+
+  // Adds what a coordinator that was restarted should know of this member, and the runner does not.
+  virtual void AddReport(v1::Standing* /*standing*/) const {}
 
   // The next round to begin.
   int64_t next_round() const { return next_round_; }

@@ -43,11 +43,16 @@ std::string Name(const v1::JobEpoch& epoch) {
   return absl::StrCat("job ", epoch.job_id(), ", epoch ", epoch.epoch());
 }
 
+MemberResources WithOutbox(MemberResources resources, Outbox* outbox) {
+  resources.outbox = outbox;
+  return resources;
+}
+
 }  // namespace
 
 JobRunner::JobRunner(v1::MemberRole role, const MemberResources& resources, Outbox* outbox)
     : role_(role),
-      resources_(resources),
+      resources_(WithOutbox(resources, outbox)),
       outbox_(*outbox),
       commands_(kMostCommands),
       thread_([this] { Run(); }) {}
@@ -264,6 +269,7 @@ void JobRunner::AddReport(v1::Standing* standing) const {
   *standing->mutable_position() = committed ? last_.plan().next_position() : ready_.position();
   if (current_.has_plan()) *standing->mutable_current() = current_;
   if (committed) *standing->mutable_last() = last_;
+  member_->AddReport(standing);
 }
 
 void JobRunner::SayTrouble(absl::string_view what, bool failed) {

@@ -2,8 +2,11 @@
 #include <optional>
 #include <utility>
 
+#include <absl/base/thread_annotations.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
+#include <absl/synchronization/mutex.h>
+#include <absl/time/clock.h>
 
 #include "common/dataset.h"
 #include "common/log.h"
@@ -11,19 +14,34 @@
 #include "proto/convert.h"
 #include "workers/job_member.h"
 #include "workers/model/checkpoint_directory.h"
+#include "workers/model/checkpoint_run.h"
+#include "workers/model/checkpoint_writer.h"
 #include "workers/model/collective.h"
 #include "workers/model/trainer.h"
+#include "workers/wire_text.h"
 
 namespace rally {
 namespace {
 
+constexpr absl::Duration kPatience = absl::Minutes(1);  // With a checkpoint, when leaving.
+constexpr size_t kLongestMessage = 8192;                // Bytes.
+
 class ModelMember final : public JobMember {
  public:
   using JobMember::JobMember;
-  // Nothing may be told to abort once its destruction has begun.
-  ~ModelMember() override { abort_.Clear(); }
+  // Nothing may be told to abort once its destruction has begun. A member that leaves in peace
+  // finishes its checkpoint.
+  ~ModelMember() override {
+    if (writer_ != nullptr && abort_.status().ok()) writer_->AwaitIdle(absl::Now() + kPatience);
+    abort_.Clear();
+  }
 
   bool AwaitsCommit() const override { return awaits_commit_; }
+  void AddReport(v1::Standing* standing) const override {
+    absl::MutexLock lock(&mutex_);
+    standing->set_saving(saving_);
+    if (saved_.has_job()) *standing->mutable_saved() = saved_;
+  }
   absl::StatusOr<v1::Committed> Commit(bool checkpoint) override;
 
  private:
@@ -37,13 +55,23 @@ class ModelMember final : public JobMember {
   InPlaceService MakeService();
   absl::StatusOr<PoolChange> ChangePool(const absl::Status& cause, const RoundStanding& standing);
   absl::Status Restore();
+  absl::Status MakeWriter();
+  void SetAside(const RestoredCheckpoint& restored);
+  void ReportCheckpoint(const CheckpointOutcome& outcome);
 
   std::unique_ptr<Dataset> dataset_;
   int64_t vocabulary_ = 0;
   std::unique_ptr<Rendezvous> rendezvous_;  // Of rank 0.
   std::unique_ptr<Collective> collective_;
   std::unique_ptr<Trainer> trainer_;
+  std::unique_ptr<CheckpointWriter> writer_;  // Of a job with checkpoints, after Connect.
   bool awaits_commit_ = false;
+
+  // Checkpoints, as the writer's thread knows them. The run's first epoch stands for all of it.
+  const uint32_t first_epoch_ = assignment_.epoch;
+  mutable absl::Mutex mutex_;
+  int64_t saving_ ABSL_GUARDED_BY(mutex_) = 0;
+  v1::CheckpointWritten saved_ ABSL_GUARDED_BY(mutex_);
 };
 
 absl::Status ModelMember::OpenDataset() {
@@ -124,17 +152,68 @@ absl::Status ModelMember::ConnectRole(const v1::Connect& connect, v1::Ready* rea
   RALLY_ASSIGN_OR_RETURN(trainer_,
                          MakeTrainer(options, transport_.get(), resources_.pool, collective_.get(),
                                      std::move(read_tokens), MakeService()));
+  RALLY_RETURN_IF_ERROR(MakeWriter());
   if (assignment_.restore) RALLY_RETURN_IF_ERROR(Restore());
   ready->set_step(trainer_->position().step);
   *ready->mutable_position() = ToProto(trainer_->position().data);
   return absl::OkStatus();
 }
 
+absl::Status ModelMember::MakeWriter() {
+  if (assignment_.spec.checkpoint.directory.empty()) return absl::OkStatus();
+  CheckpointWriterOptions options;
+  options.spec = assignment_.spec;
+  options.spec.model.vocabulary = vocabulary_;
+  options.rank = assignment_.rank;
+  RALLY_ASSIGN_OR_RETURN(options.run, AgreeOnCheckpointRun(collective_.get()));
+  writer_ = std::make_unique<CheckpointWriter>(
+      std::move(options), [this](const CheckpointOutcome& outcome) { ReportCheckpoint(outcome); });
+  abort_.Add([this](const absl::Status& error) { writer_->Abort(error); });
+  return absl::OkStatus();
+}
+
 absl::Status ModelMember::Restore() {
   if (assignment_.spec.checkpoint.directory.empty()) return absl::OkStatus();
-  const absl::StatusOr<TrainingPosition> position = trainer_->Restore();
-  if (position.ok()) RALLY_LOG_INFO("continuing from the checkpoint of step {}", position->step);
-  return absl::IsNotFound(position.status()) ? absl::OkStatus() : position.status();
+  const absl::StatusOr<RestoredCheckpoint> restored = trainer_->Restore();
+  if (absl::IsNotFound(restored.status())) return absl::OkStatus();
+  RALLY_RETURN_IF_ERROR(restored.status());
+  if (!restored->damaged.empty() && assignment_.rank == 0) SetAside(*restored);
+  RALLY_LOG_INFO("continuing from the checkpoint of step {}", restored->position.step);
+  return absl::OkStatus();
+}
+
+// Others that still look for the newest one that is whole come to the same: it was damaged to them.
+void ModelMember::SetAside(const RestoredCheckpoint& restored) {
+  std::string message = absl::StrCat(restored.damage, "; continuing from step ",
+                                     restored.position.step, ", which is whole");
+  for (const int64_t step : restored.damaged) {
+    const auto aside = SetCheckpointAside(assignment_.spec.checkpoint, step);
+    absl::StrAppend(
+        &message, "; ",
+        aside.ok() ? absl::StrCat("set aside as ", *aside) : std::string(aside.status().message()));
+  }
+  RALLY_LOG_WARN("{}", message);
+  ReportCheckpoint({restored.damaged[0], restored.directory, absl::DataLossError(message)});
+}
+
+void ModelMember::ReportCheckpoint(const CheckpointOutcome& outcome) {
+  if (resources_.outbox == nullptr) return;
+  v1::MemberMessage message;
+  v1::CheckpointWritten* written = message.mutable_checkpoint_written();
+  written->mutable_job()->set_job_id(assignment_.job_id);
+  written->mutable_job()->set_epoch(first_epoch_);
+  written->set_step(outcome.step);
+  written->set_directory(outcome.directory);
+  written->set_code(outcome.status.raw_code());
+  written->set_message(WireText(outcome.status.message(), kLongestMessage));
+  {
+    absl::MutexLock lock(&mutex_);
+    if (saving_ == outcome.step) saving_ = 0;
+    saved_ = *written;
+  }
+  if (!resources_.outbox->Put(std::move(message))) {
+    RALLY_LOG_WARN("the outbox is full or closed");
+  }
 }
 
 absl::Status ModelMember::RunPlan(std::shared_ptr<const Plan> plan,
@@ -159,10 +238,12 @@ absl::StatusOr<v1::Committed> ModelMember::Commit(bool checkpoint) {
   v1::Committed committed;
   const int64_t step = trainer_->position().step;
   committed.set_step(step);
-  if (checkpoint && assignment_.rank == 0) {
-    RALLY_ASSIGN_OR_RETURN(const std::string directory, trainer_->SaveCheckpoint());
-    committed.set_checkpoint(directory);
-    RALLY_LOG_INFO("wrote the checkpoint of step {} to {}", step, directory);
+  if (checkpoint && writer_ != nullptr) {
+    {
+      absl::MutexLock lock(&mutex_);
+      if (assignment_.rank == 0) saving_ = step;
+    }
+    RALLY_RETURN_IF_ERROR(writer_->Start(trainer_->arrays(), trainer_->position()));
   }
   if (step == assignment_.spec.training.steps) {
     committed.set_weights_checksum(absl::StrFormat("%016x", trainer_->WeightsChecksum()));
@@ -172,8 +253,9 @@ absl::StatusOr<v1::Committed> ModelMember::Commit(bool checkpoint) {
 
 }  // namespace
 
-std::unique_ptr<JobMember> MakeModelMember(const MemberResources& resources, JobAssignment assignment,
-                                    MemberSwitches switches, PoolFeed* feed) {
+std::unique_ptr<JobMember> MakeModelMember(const MemberResources& resources,
+                                           JobAssignment assignment, MemberSwitches switches,
+                                           PoolFeed* feed) {
   return std::make_unique<ModelMember>(resources, std::move(assignment), std::move(switches), feed);
 }
 

@@ -41,6 +41,9 @@ std::vector<JobState*> Queue(const std::set<std::string>& active,
 
 // Who keeps a run from ending its round, for people.
 std::string AwaitedBy(const Run& run) {
+  if (run.end != RunEnd::kNone && run.saving.has_value()) {
+    return absl::StrCat("the checkpoint of step ", *run.saving);
+  }
   if (run.sent.empty()) return "a plan";
   const RoundProgress& round = run.sent.front();
   std::vector<std::string> names;

@@ -109,7 +109,6 @@ class CoordinatorCore {
   bool FinishStep(JobState* state, const RoundProgress& round);
   void FinishValidation(JobState* state, const RoundProgress& round);
   void FinishRound(JobState* state);
-  void StopAfterCommit(JobState* state);
 
   // core_pool.cc: the attention servers of a running job.
   // Whether the job can do with other attention servers than it has, at any moment from now on.
@@ -135,7 +134,14 @@ class CoordinatorCore {
   void EndAdoption(JobState* state, absl::string_view reason);
   bool RebuildRounds(JobState* state);
 
-  // core_jobs.cc: how runs and jobs end.
+  // core_jobs.cc: checkpoints; how runs and jobs end.
+  // Whether the commit of `step` is to write a checkpoint; notes it. `last`: of the run.
+  bool TakeCheckpoint(JobState* state, int64_t step, bool last);
+  void OnCheckpointWritten(JobState* state, const v1::CheckpointWritten& message);
+  // Ends a run that makes no more rounds, once its last checkpoint is written.
+  void EndWhenSaved(JobState* state);
+  void EndDone(JobState* state);
+  void EndStopped(JobState* state);
   void EndRun(JobState* state, bool abort, absl::string_view reason);
   void Requeue(JobState* state, absl::string_view reason, absl::string_view message);
   // The run is over for a reason that is not the job's: once more, or fail.

@@ -168,6 +168,15 @@ bool CoordinatorCore::RebuildRounds(JobState* state) {
        run.sent.back().planned.key.round < farthest->current().plan().round())) {
     add(farthest->current().plan());
   }
+  const v1::Standing& first = run.prepared[0]->standing();
+  if (first.saving() > 0) {
+    run.saving = first.saving();
+    run.saving_due = first.saving();
+  } else if (first.has_saved()) {
+    run.last_save = first.saved();
+    OnCheckpointWritten(state, first.saved());
+  }
+  if (run.sent.empty() && !run.next.has_value()) run.end = RunEnd::kDone;
   return true;
 }
 

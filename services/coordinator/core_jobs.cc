@@ -1,4 +1,4 @@
-// How runs and jobs end, and how a job's state is changed: see coordinator_core.h.
+// Checkpoints, how runs and jobs end, and how a job's state is changed: see coordinator_core.h.
 #include <utility>
 
 #include <absl/strings/str_cat.h>
@@ -7,8 +7,122 @@
 #include "proto/convert.h"
 #include "services/coordinator/conditions.h"
 #include "services/coordinator/coordinator_core.h"
+#include "services/coordinator/round_schedule.h"
 
 namespace rally {
+namespace {
+
+// Of a checkpoint that could not be written, or not be read again.
+std::string SaveReason(absl::StatusCode code) {
+  switch (code) {
+    case absl::StatusCode::kResourceExhausted:
+      return "DiskFull";
+    case absl::StatusCode::kPermissionDenied:
+      return "ReadOnly";
+    case absl::StatusCode::kDataLoss:
+      return "Damaged";
+    default:
+      return ReasonOf(code);
+  }
+}
+
+}  // namespace
+
+bool CoordinatorCore::TakeCheckpoint(JobState* state, int64_t step, bool last) {
+  Run& run = *state->run;
+  const bool possible = !state->spec->checkpoint.directory.empty() && !state->spec->paced.enabled();
+  if (!possible || !(last || run.overdue.has_value() || CheckpointDue(*state->spec, step))) {
+    return false;
+  }
+  if (run.saving.has_value() && !last) {
+    run.overdue = run.overdue.value_or(step);
+    return false;
+  }
+  run.saving = step;
+  run.saving_due = run.overdue.value_or(step);
+  run.overdue.reset();
+  return true;
+}
+
+void CoordinatorCore::OnCheckpointWritten(JobState* state, const v1::CheckpointWritten& message) {
+  Run& run = *state->run;
+  v1::JobStatus* status = state->job.mutable_status();
+  const int64_t step = message.step();
+  if (run.saving == step && step > status->step()) {
+    run.saved_early = message;  // Taken when the step is recorded.
+    return;
+  }
+  run.saved_early.reset();
+  const bool asked = run.saving == step;
+  if (asked) {
+    run.saving.reset();
+    run.last_save = message;
+  }
+  const bool repeated = message.code() == 0 && message.directory() == status->checkpoint();
+  if (repeated) {
+    // Said again to a coordinator that was restarted.
+  } else if (message.code() == 0) {
+    v1::JobEvent saved;
+    saved.mutable_checkpoint()->set_step(step);
+    saved.mutable_checkpoint()->set_directory(message.directory());
+    AppendEvent(state, std::move(saved));
+    status->set_checkpoint(message.directory());
+    std::string text = absl::StrCat("step ", step);
+    if (asked && run.saving_due < step) {
+      absl::StrAppend(&text, ", due at step ", run.saving_due, " while another was being written");
+    }
+    Set(state, "CheckpointSaved", true, "Saved", text);
+  } else {
+    const auto code = static_cast<absl::StatusCode>(message.code());
+    if (code == absl::StatusCode::kDataLoss) status->set_checkpoint(message.directory());
+    Set(state, "CheckpointSaved", false, SaveReason(code),
+        absl::StrCat("step ", step, ": ", message.message()));
+  }
+  Touch(state);
+  EndWhenSaved(state);
+}
+
+void CoordinatorCore::EndWhenSaved(JobState* state) {
+  const Run& run = *state->run;
+  if (run.end == RunEnd::kNone || run.saving.has_value()) return;
+  if (run.end == RunEnd::kDone) {
+    EndDone(state);
+  } else {
+    EndStopped(state);
+  }
+  Schedule();
+}
+
+void CoordinatorCore::EndDone(JobState* state) {
+  const auto code = static_cast<absl::StatusCode>(state->run->last_save.code());
+  const int64_t steps = state->spec->training.steps;
+  if (code == absl::StatusCode::kOk) {
+    EndRun(state, /*abort=*/false, "the job is done");
+    FinishJob(state, v1::JOB_PHASE_SUCCEEDED, "Succeeded",
+              absl::StrCat("all ", steps, " steps are done"));
+    return;
+  }
+  const std::string message = absl::StrCat(
+      "all ", steps,
+      " steps are done but the last checkpoint was not written: ", state->run->last_save.message());
+  if (code != absl::StatusCode::kResourceExhausted && !IsUserError(code)) {
+    return Interrupt(state, SaveReason(code), message);
+  }
+  EndRun(state, /*abort=*/false, "the last checkpoint was not written");
+  FinishJob(state, v1::JOB_PHASE_FAILED, SaveReason(code), message);
+}
+
+void CoordinatorCore::EndStopped(JobState* state) {
+  const StopReason stop = state->run->stop;
+  const bool abort = state->run->plans_dropped;
+  if (stop == StopReason::kCancel) {
+    EndRun(state, abort, "the job was cancelled");
+    FinishJob(state, v1::JOB_PHASE_CANCELLED, "Cancelled", "cancelled on request");
+  } else {
+    EndRun(state, abort, "a member leaves");
+    Requeue(state, "MemberLeaving", "a member was asked to stop");
+  }
+}
 
 void CoordinatorCore::EndRun(JobState* state, bool abort, absl::string_view reason) {
   EndAdoption(state, reason);

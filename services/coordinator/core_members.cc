@@ -93,6 +93,11 @@ void CoordinatorCore::On(const MemberSaid& event) {
         OnCommitted(*member, state, message.committed());
       }
       break;
+    case v1::MemberMessage::kCheckpointWritten:
+      if ((state = Current(*member, message.checkpoint_written().job())) != nullptr) {
+        OnCheckpointWritten(state, message.checkpoint_written());
+      }
+      break;
     case v1::MemberMessage::kFailed:
       if ((state = Current(*member, message.failed().job())) != nullptr) {
         OnFailed(member, state, message.failed());

@@ -34,7 +34,7 @@ bool CoordinatorCore::CanChangePool(const JobState& state) {
 void CoordinatorCore::ChangePool(JobState* state, absl::string_view reason) {
   Run& run = *state->run;
   run.pool_due = false;
-  if (run.closing) return;  // Nothing is computed any more.
+  if (run.closing || run.end != RunEnd::kNone) return;  // Nothing is computed any more.
   const std::vector<std::string> before = std::exchange(run.members, NextPool(state));
   v1::JobStatus* status = state->job.mutable_status();
   status->set_epoch(run.epoch + 1);
@@ -232,6 +232,7 @@ void CoordinatorCore::ConnectPool(JobState* state) {
   }
   Pump(state);
   Advance(state);
+  if (state->run.has_value()) EndWhenSaved(state);
 }
 
 // A member misses something of another. Whoever is silent as well is not merely slow. Where nobody

@@ -232,15 +232,15 @@ void CoordinatorCore::SendCommit(JobState* state, RoundProgress* round) {
     Schedule();
     return;
   }
-  const bool last = run.stop != StopReason::kNone;
+  const bool stop = run.stop != StopReason::kNone;
   v1::CoordinatorMessage message;
   v1::Commit* commit = message.mutable_commit();
   *commit->mutable_job() = EpochOf(*state);
   commit->set_round(round->planned.key.round);
-  commit->set_checkpoint(CheckpointDue(*state->spec, step) ||
-                         (last && !state->spec->checkpoint.directory.empty()));
+  commit->set_checkpoint(
+      TakeCheckpoint(state, step, /*last=*/stop || step == state->spec->training.steps));
   round->commit_sent = true;
-  run.closing = last;
+  run.closing = stop;
   SendToRun(run, state->spec->workers, std::move(message));
 }
 
@@ -248,10 +248,8 @@ void CoordinatorCore::SendCommit(JobState* state, RoundProgress* round) {
 bool CoordinatorCore::FinishStep(JobState* state, const RoundProgress& round) {
   v1::JobStatus* status = state->job.mutable_status();
   const int64_t step = round.planned.key.step;
-  std::string directory;
   std::string checksum;
   for (const std::optional<v1::Committed>& committed : round.committed) {
-    if (!committed->checkpoint().empty()) directory = committed->checkpoint();
     const std::string& theirs = committed->weights_checksum();
     if (checksum.empty()) checksum = theirs;
     if (!theirs.empty() && theirs != checksum) {
@@ -274,14 +272,7 @@ bool CoordinatorCore::FinishStep(JobState* state, const RoundProgress& round) {
   *status->mutable_last_step() = event.step();
   if (step == state->spec->training.steps) status->set_weights_checksum(checksum);
   AppendEvent(state, std::move(event));
-  if (!directory.empty()) {
-    v1::JobEvent saved;
-    saved.mutable_checkpoint()->set_step(step);
-    saved.mutable_checkpoint()->set_directory(directory);
-    AppendEvent(state, std::move(saved));
-    status->set_checkpoint(directory);
-    Set(state, "CheckpointSaved", true, "Saved", absl::StrCat("step ", step));
-  }
+  if (const auto early = state->run->saved_early) OnCheckpointWritten(state, *early);
   Touch(state);
   return true;
 }
@@ -307,32 +298,13 @@ void CoordinatorCore::FinishRound(JobState* state) {
   run.pool_failures = 0;
   const bool done =
       run.sent.empty() && !run.in_hand.has_value() && !run.requested && !run.next.has_value();
-  if (done) {
-    EndRun(state, /*abort=*/false, "the job is done");
-    FinishJob(state, v1::JOB_PHASE_SUCCEEDED, "Succeeded",
-              absl::StrCat("all ", state->spec->training.steps, " steps are done"));
-    Schedule();
-  } else if (run.closing) {
-    StopAfterCommit(state);
-  } else if (run.pool_due) {
-    ChangePool(state, "servers join or leave");
-  } else {
-    Pump(state);
-  }
-}
-
-void CoordinatorCore::StopAfterCommit(JobState* state) {
-  const StopReason stop = state->run->stop;
+  if (!done && !run.closing && run.pool_due) return ChangePool(state, "servers join or leave");
+  if (!done && !run.closing) return Pump(state);
   // Members that have the next plan already may be working on it: it is dropped.
-  const bool abort = !state->run->sent.empty();
-  if (stop == StopReason::kCancel) {
-    EndRun(state, abort, "the job was cancelled");
-    FinishJob(state, v1::JOB_PHASE_CANCELLED, "Cancelled", "cancelled on request");
-  } else {
-    EndRun(state, abort, "a member leaves");
-    Requeue(state, "MemberLeaving", "a member was asked to stop");
-  }
-  Schedule();
+  run.plans_dropped = !run.sent.empty();
+  run.sent.clear();
+  run.end = done ? RunEnd::kDone : RunEnd::kStopped;
+  EndWhenSaved(state);
 }
 
 }  // namespace rally

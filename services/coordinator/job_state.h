@@ -46,6 +46,9 @@ inline bool RoundProgress::computed() const {
 // Why a run is being brought to an end at its next commit.
 enum class StopReason : uint8_t { kNone, kCancel, kMemberLeaves };
 
+// How a run that makes no more rounds is to end, once its last checkpoint is on disk.
+enum class RunEnd : uint8_t { kNone, kDone, kStopped };
+
 // A job on its members: from Prepare to Release. Its workers stay the same; its attention servers
 // may change, and the epoch with them.
 struct Run {
@@ -78,10 +81,19 @@ struct Run {
   int32_t pool_failures = 0;                // Transports that have failed in this round.
 
   StopReason stop = StopReason::kNone;
-  bool closing = false;       // The commit that ends the run was sent: no more plans.
-  absl::Time last_round_end;  // Or the first round's beginning.
-  absl::Duration last_step;   // That the last training step took; zero before there is one.
-  SpeedCorrection speeds;     // Of the members' core attention, as measured in committed steps.
+  bool closing = false;        // The commit that ends the run was sent: no more plans.
+  RunEnd end = RunEnd::kNone;  // The last round is over.
+  bool plans_dropped = false;  // Members have a plan that is not to be committed.
+  absl::Time last_round_end;   // Or the first round's beginning.
+  absl::Duration last_step;    // That the last training step took; zero before there is one.
+  SpeedCorrection speeds;      // Of the members' core attention, as measured in committed steps.
+
+  // Checkpoints: at most one is being written; the next one due waits for it.
+  std::optional<int64_t> saving;                     // Step that was asked for last.
+  std::optional<int64_t> overdue;                    // Step whose checkpoint is put off.
+  int64_t saving_due = 0;                            // Step at which `saving` was due.
+  std::optional<v1::CheckpointWritten> saved_early;  // Before all had committed its step.
+  v1::CheckpointWritten last_save;                   // The last report of one asked for.
 
   int32_t ranks() const { return static_cast<int32_t>(members.size()); }
   int32_t servers(const JobSpec& spec) const { return ranks() - spec.workers; }

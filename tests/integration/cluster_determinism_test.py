@@ -2,7 +2,7 @@
 
 import unittest
 
-from cluster import Cluster, make_dataset, merged, small_job
+from cluster import Cluster, await_condition, make_dataset, merged, small_job
 
 STEPS = 60
 
@@ -40,7 +40,8 @@ class DeterminismTest(unittest.TestCase):
 
     def test_stopped_at_once_and_resumed_from_step_30(self):
         self.cluster.submit("cut", self.job("cut"))
-        self.cluster.await_step("cut", 31)
+        await_condition(lambda: self.cluster.status("cut").get("checkpoint"),
+                        "the checkpoint of step 30 is on disk")
         self.cluster.rally("cancel", "cut", "--grace", "0s")
         status = self.cluster.await_phase("cut", "cancelled")
         self.assertLess(int(status["step"]), STEPS, "it was to be stopped under way")

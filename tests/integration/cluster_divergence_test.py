@@ -50,9 +50,14 @@ class DivergenceTest(unittest.TestCase):
 
     def check_checkpoints(self, directory, steps):
         names = sorted(os.listdir(directory))
-        self.assertEqual(names, [f"step-{step:08}" for step in range(1, steps + 1)])
+        # One that falls due while another is being written comes a step later.
+        self.assertLessEqual(set(names), {f"step-{step:08}" for step in range(1, steps + 1)})
+        self.assertEqual(names[0], "step-00000001")
         for name in names:
-            for file in ("model.safetensors", "optimizer.safetensors"):
+            files = [file for file in os.listdir(os.path.join(directory, name))
+                     if file.endswith(".safetensors")]
+            self.assertEqual(len(files), 4, "the shares of two workers")
+            for file in files:
                 numbers = numbers_of(os.path.join(directory, name, file))
                 self.assertGreater(len(numbers), 0)
                 # A sum of magnitudes, in double, is finite when all of them are.
@@ -69,7 +74,7 @@ class DivergenceTest(unittest.TestCase):
                 self.check_checkpoints(directory, steps)
             # From before the weights were lost, at an ordinary rate.
             for step in range(2, steps + 1):
-                shutil.rmtree(os.path.join(directory, f"step-{step:08}"))
+                shutil.rmtree(os.path.join(directory, f"step-{step:08}"), ignore_errors=True)
             again = merged(job(dataset, directory, {"learning_rate": 1e-3}, steps=4),
                            {"checkpoint": {"resume": True}})
             cluster.submit("again", again)

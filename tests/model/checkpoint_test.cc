@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include <absl/synchronization/notification.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -13,8 +14,8 @@
 #include "common/atomic_file.h"
 #include "tests/common/temp_directory.h"
 #include "tests/model/training_group.h"
+#include "tests/model/writer_group.h"
 #include "workers/model/model_config.h"
-#include "workers/model/safetensors.h"
 
 namespace rally::testing {
 namespace {
@@ -41,7 +42,7 @@ class CheckpointTest : public ::testing::Test {
   std::string TrainAndSave(int64_t steps) {
     TrainingGroup group(spec_, corpus_, ReferenceServices());
     EXPECT_TRUE(group.TrainUntil(steps).ok());
-    const auto folder = group.trainer(0).SaveCheckpoint();
+    const auto folder = group.SaveCheckpoint();
     EXPECT_TRUE(folder.ok()) << folder.status();
     return folder.value_or("");
   }
@@ -72,7 +73,7 @@ TEST_F(CheckpointTest, ResumedTrainingIsBitIdentical) {
   TrainingGroup resumed(spec_, corpus_, ReferenceServices());
   const auto position = resumed.trainer(0).Restore();
   ASSERT_TRUE(position.ok()) << position.status();
-  EXPECT_EQ(position->step, 30);
+  EXPECT_EQ(position->position.step, 30);
   const auto losses = resumed.TrainUntil(60);
   ASSERT_TRUE(losses.ok()) << losses.status();
   EXPECT_EQ(losses->size(), 30u);
@@ -148,10 +149,24 @@ TEST_F(CheckpointTest, DamageIsFoundAndNamed) {
   }
   EXPECT_TRUE(Restore(spec_).ok());
   const std::string manifest = folder + "/trainer.json";
-  auto edited = nlohmann::json::parse(*ReadFile(manifest));
+  const std::string good = *ReadFile(manifest);
+  auto edited = nlohmann::ordered_json::parse(good);
+  edited["data_position"]["index"] = 7;
+  std::ofstream(manifest) << edited;
+  EXPECT_THAT(std::string(Restore(spec_).message()), HasSubstr(manifest + " is damaged"));
+  edited.erase("manifest_xxh3");
+  std::ofstream(manifest) << edited;
+  EXPECT_THAT(std::string(Restore(spec_).message()), HasSubstr("it has no manifest_xxh3"));
+  edited["version"] = 3;
+  std::ofstream(manifest) << edited;
+  EXPECT_EQ(Restore(spec_).code(), absl::StatusCode::kFailedPrecondition);
+  edited["version"] = 1;
+  std::ofstream(manifest) << edited;
+  EXPECT_TRUE(Restore(spec_).ok());
   edited["data_position"]["index"] = -1;
   std::ofstream(manifest) << edited;
   EXPECT_THAT(std::string(Restore(spec_).message()), HasSubstr(manifest + " has a negative"));
+  std::ofstream(manifest) << good;
   fs::resize_file(folder + "/optimizer.safetensors", 100);
   EXPECT_EQ(Restore(spec_).code(), absl::StatusCode::kDataLoss);
   fs::remove(folder + "/model.safetensors");
@@ -160,27 +175,95 @@ TEST_F(CheckpointTest, DamageIsFoundAndNamed) {
   EXPECT_EQ(Restore(spec_).code(), absl::StatusCode::kDataLoss);
 }
 
-TEST_F(CheckpointTest, DamageOfTheNewestNamesTheWayBackToAnOlderOne) {
+TEST_F(CheckpointTest, FallsBackToTheNewestThatIsWhole) {
   std::vector<std::string> folders;
   for (const int64_t steps : {1, 2, 3}) folders.push_back(TrainAndSave(steps));
   FlipByte(folders[2] + "/model.safetensors", 1000);
-  absl::Status status = Restore(spec_);
-  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << status;
-  EXPECT_THAT(std::string(status.message()),
-              AllOf(HasSubstr(folders[2] + "/model.safetensors is damaged"),
-                    HasSubstr("to continue from step 2, which is whole, remove " + folders[2])));
-
   fs::remove(folders[1] + "/trainer.json");
-  EXPECT_THAT(
-      std::string(Restore(spec_).message()),
-      HasSubstr("from step 1, which is whole, remove " + folders[2] + " and " + folders[1]));
-  // Doing as told helps.
-  fs::remove_all(folders[2]);
-  fs::remove_all(folders[1]);
-  EXPECT_TRUE(Restore(spec_).ok());
+  TrainingGroup group(spec_, corpus_, ReferenceServices());
+  const auto restored = group.trainer(0).Restore();
+  ASSERT_TRUE(restored.ok()) << restored.status();
+  EXPECT_EQ(restored->position.step, 1);
+  EXPECT_EQ(group.trainer(0).position(), restored->position);
+  EXPECT_EQ(restored->directory, folders[0]);
+  EXPECT_EQ(restored->damaged, (std::vector<int64_t>{3, 2}));
+  EXPECT_THAT(restored->damage, HasSubstr(folders[2] + "/model.safetensors is damaged"));
+
+  // Set aside they are in nobody's way.
+  EXPECT_EQ(*SetCheckpointAside(spec_.checkpoint, 3), folders[2] + ".damaged");
+  EXPECT_EQ(*SetCheckpointAside(spec_.checkpoint, 2), folders[1] + ".damaged");
+  EXPECT_EQ(*ListCheckpoints(spec_.checkpoint), (std::vector<int64_t>{1}));
+  EXPECT_EQ(TrainAndSave(3), folders[2]);
+  EXPECT_TRUE(fs::exists(folders[2] + ".damaged"));
+  EXPECT_EQ(*SetCheckpointAside(spec_.checkpoint, 3), folders[2] + ".damaged-2");
 
   FlipByte(folders[0] + "/config.json", 10);
   EXPECT_THAT(std::string(Restore(spec_).message()), HasSubstr("no older checkpoint"));
+}
+
+// The same documents in the same order give the same losses but for the order of sums.
+TEST_F(CheckpointTest, GoesOnWithAnotherNumberOfWorkers) {
+  spec_.batch.chunks = 6;
+  spec_.workers = 2;
+  TrainingGroup straight(spec_, corpus_, ReferenceServices());
+  const auto expected = straight.TrainUntil(16);
+  ASSERT_TRUE(expected.ok()) << expected.status();
+  {
+    TrainingGroup group(spec_, corpus_, ReferenceServices());
+    ASSERT_TRUE(group.TrainUntil(8).ok());
+    ASSERT_TRUE(group.SaveCheckpoint().ok());
+  }
+  for (const int32_t workers : {1, 2, 3}) {
+    JobSpec spec = spec_;
+    spec.workers = workers;
+    TrainingGroup resumed(spec, corpus_, ReferenceServices());
+    for (int32_t rank = 0; rank < workers; ++rank) {
+      const auto restored = resumed.trainer(rank).Restore();
+      ASSERT_TRUE(restored.ok()) << restored.status();
+      EXPECT_EQ(restored->position.step, 8);
+    }
+    const auto losses = resumed.TrainUntil(16);
+    ASSERT_TRUE(losses.ok()) << losses.status();
+    for (size_t i = 0; i < 8; ++i) {
+      const double want = (*expected)[8 + i];
+      EXPECT_NEAR((*losses)[i], want, workers == 2 ? 0.0 : 1e-4 * want)
+          << workers << " workers, step " << 9 + i;
+    }
+    if (workers == 2) {
+      EXPECT_EQ(resumed.trainer(0).WeightsChecksum(), straight.trainer(0).WeightsChecksum());
+    }
+  }
+}
+
+// The disk does not get on until training has made two more steps.
+TEST_F(CheckpointTest, TrainingGoesOnWhileItIsWritten) {
+  spec_.workers = 2;
+  absl::Notification trained;
+  const WriteTensors slow = [&trained](const std::string& path, auto tensors) {
+    if (!trained.WaitForNotificationWithTimeout(absl::Seconds(60))) {
+      return absl::DeadlineExceededError("training waits for the disk");
+    }
+    return WriteSafetensors(path, tensors);
+  };
+  uint64_t at_two = 0;
+  {
+    TrainingGroup group(spec_, corpus_, ReferenceServices());
+    WriterGroup writers(spec_, absl::Seconds(60), {slow, slow});
+    ASSERT_TRUE(group.TrainUntil(2).ok());
+    at_two = group.trainer(0).WeightsChecksum();
+    for (int32_t rank = 0; rank < 2; ++rank) {
+      Trainer& trainer = group.trainer(rank);
+      ASSERT_TRUE(writers.Start(rank, trainer.arrays(), trainer.position()).ok());
+    }
+    ASSERT_TRUE(group.TrainUntil(4).ok());
+    trained.Notify();
+    const CheckpointOutcome outcome = writers.Await();
+    ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+    EXPECT_EQ(outcome.step, 2);
+  }
+  TrainingGroup resumed(spec_, corpus_, ReferenceServices());
+  ASSERT_TRUE(resumed.trainer(1).Restore().ok());
+  EXPECT_EQ(resumed.trainer(1).WeightsChecksum(), at_two);
 }
 
 TEST_F(CheckpointTest, AnotherShapeIsRefusedByFieldName) {
@@ -196,12 +279,13 @@ TEST_F(CheckpointTest, AnotherShapeIsRefusedByFieldName) {
 TEST_F(CheckpointTest, AnUnfinishedCheckpointDoesNotExist) {
   EXPECT_EQ(Restore(spec_).code(), absl::StatusCode::kNotFound);
   TrainAndSave(1);
-  fs::create_directories(CheckpointPath(spec_.checkpoint, 2) + ".partial");
+  const std::string leftover = PartialCheckpointPath(spec_.checkpoint, 2, 0x123);
+  fs::create_directories(leftover);
   EXPECT_EQ(*ListCheckpoints(spec_.checkpoint), (std::vector<int64_t>{1}));
   EXPECT_TRUE(Restore(spec_).ok());
-  // The leftover does not disturb the next checkpoint of that step.
+  // The leftover goes with the next checkpoint.
   TrainAndSave(2);
-  EXPECT_FALSE(fs::exists(CheckpointPath(spec_.checkpoint, 2) + ".partial"));
+  EXPECT_FALSE(fs::exists(leftover));
 }
 
 TEST_F(CheckpointTest, AFailedWriteLeavesNothing) {
@@ -212,7 +296,7 @@ TEST_F(CheckpointTest, AFailedWriteLeavesNothing) {
   std::ofstream(spec.checkpoint.directory) << "in the way";
   TrainingGroup group(spec, corpus_, ReferenceServices());
   ASSERT_TRUE(group.TrainUntil(1).ok());
-  EXPECT_FALSE(group.trainer(0).SaveCheckpoint().ok());
+  EXPECT_FALSE(group.SaveCheckpoint().ok());
   EXPECT_EQ(CheckCheckpointDirectory(spec.checkpoint).ok(), false);
 }
 
@@ -227,76 +311,6 @@ TEST_F(CheckpointTest, ANewJobWantsADirectoryOfItsOwn) {
               AllOf(HasSubstr("already holds step 3"), HasSubstr("checkpoint.resume")));
   spec_.checkpoint.resume = true;
   EXPECT_TRUE(CheckCheckpointDirectory(spec_.checkpoint).ok());
-}
-
-class SafetensorsTest : public ::testing::Test {
- protected:
-  absl::Status Read(std::vector<int64_t> shape, const std::string& name = "a") {
-    int64_t elements = 1;
-    for (const int64_t size : shape) elements *= size;
-    values_.assign(elements, 0.0f);
-    const TensorTarget target{name, shape, absl::MakeSpan(values_)};
-    return ReadSafetensors(path_, absl::MakeSpan(&target, 1));
-  }
-  void Write(const std::string& bytes) {
-    std::ofstream(path_, std::ios::binary | std::ios::trunc) << bytes;
-  }
-  static std::string WithHeader(const std::string& json, const std::string& data) {
-    const uint64_t size = json.size();
-    return std::string(reinterpret_cast<const char*>(&size), 8) + json + data;
-  }
-
-  TempDirectory directory_;
-  const std::string path_ = directory_.path("x.safetensors");
-  std::vector<float> values_;
-};
-
-TEST_F(SafetensorsTest, RoundTrip) {
-  const std::vector<float> a = {1, 2, 3, 4, 5, 6};
-  const std::vector<float> b = {-0.0f, 1e-40f, 3e38f};
-  const TensorSource tensors[] = {{"a", {2, 3}, a}, {"b.weight", {3}, b}, {"none", {0, 4}, {}}};
-  ASSERT_TRUE(WriteSafetensors(path_, tensors).ok());
-  ASSERT_TRUE(Read({3}, "b.weight").ok());
-  EXPECT_EQ(std::memcmp(values_.data(), b.data(), sizeof(float) * 3), 0);
-  ASSERT_TRUE(Read({2, 3}).ok());
-  EXPECT_EQ(values_, a);
-  EXPECT_TRUE(Read({0, 4}, "none").ok());
-  EXPECT_EQ(Read({3, 2}).code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_EQ(Read({1}, "missing").code(), absl::StatusCode::kFailedPrecondition);
-}
-
-TEST_F(SafetensorsTest, DamagedFilesAreErrors) {
-  EXPECT_EQ(Read({1}).code(), absl::StatusCode::kNotFound);
-  const std::string good = R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})";
-  const struct {
-    const char* what;
-    std::string bytes;
-  } cases[] = {
-      {"empty", ""},
-      {"short size", "abc"},
-      {"huge header", std::string(8, '\xff')},
-      {"header cut", WithHeader(good, "").substr(0, 30)},
-      {"data cut", WithHeader(good, "abc")},
-      {"not JSON", WithHeader("{\"a\":", "abcd")},
-      {"not an object", WithHeader("[1, 2]", "abcd")},
-      {"no dtype", WithHeader(R"({"a":{"shape":[1],"data_offsets":[0,4]}})", "abcd")},
-      {"offsets are text",
-       WithHeader(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":"x"}})", "abcd")},
-      {"offsets of another size",
-       WithHeader(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,8]}})", "abcdefgh")},
-      {"offsets past the end",
-       WithHeader(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[9000,9004]}})", "abcd")},
-  };
-  for (const auto& one : cases) {
-    Write(one.bytes);
-    const absl::Status status = Read({1});
-    EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << one.what << ": " << status;
-    EXPECT_THAT(std::string(status.message()), HasSubstr(path_)) << one.what;
-  }
-  Write(WithHeader(R"({"a":{"dtype":"F16","shape":[1],"data_offsets":[0,2]}})", "ab"));
-  EXPECT_EQ(Read({1}).code(), absl::StatusCode::kFailedPrecondition);
-  Write(WithHeader(good, "abcd"));
-  EXPECT_TRUE(Read({1}).ok());
 }
 
 }  // namespace

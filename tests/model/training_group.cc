@@ -7,6 +7,7 @@
 #include "common/check.h"
 #include "common/status_macros.h"
 #include "tests/model/reference_service.h"
+#include "tests/model/writer_group.h"
 #include "workers/attention/attention_server.h"
 #include "workers/transport/in_process_transport.h"
 
@@ -132,6 +133,17 @@ absl::StatusOr<std::vector<double>> TrainingGroup::TrainUntil(int64_t step) {
     for (const auto& trainer : trainers_) RALLY_RETURN_IF_ERROR(trainer->Commit());
   }
   return losses;
+}
+
+absl::StatusOr<std::string> TrainingGroup::SaveCheckpoint() {
+  WriterGroup writers(spec_);
+  for (int32_t rank = 0; rank < spec_.workers; ++rank) {
+    Trainer& trainer = *trainers_[rank];
+    RALLY_RETURN_IF_ERROR(writers.Start(rank, trainer.arrays(), trainer.position()));
+  }
+  const CheckpointOutcome outcome = writers.Await();
+  RALLY_RETURN_IF_ERROR(outcome.status);
+  return outcome.directory;
 }
 
 absl::StatusOr<double> TrainingGroup::Validate() {

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include <absl/status/statusor.h>
@@ -50,6 +51,8 @@ class TrainingGroup {
   // workers must agree on each.
   absl::StatusOr<std::vector<double>> TrainUntil(int64_t step);
   absl::StatusOr<double> Validate();
+  // Writes a checkpoint, all workers together, and waits for it; its folder.
+  absl::StatusOr<std::string> SaveCheckpoint();
   // How the last round ended on a rank, servers included. A loss that is not finite is found by
   // every worker itself, an error of another kind may be another rank's.
   const absl::Status& round_status(int32_t rank) const { return round_status_[rank]; }

@@ -116,11 +116,22 @@ void CoreHarness::SayAttentionDone(SessionId session, const std::string& job, ui
 }
 
 void CoreHarness::SayCommitted(SessionId session, const std::string& job, uint32_t epoch,
-                               int64_t round, const std::string& checkpoint) {
+                               int64_t round) {
   v1::MemberMessage message;
   *message.mutable_committed()->mutable_job() = Epoch(job, epoch);
   message.mutable_committed()->set_round(round);
-  message.mutable_committed()->set_checkpoint(checkpoint);
+  Say(session, message);
+}
+
+void CoreHarness::SayCheckpoint(SessionId session, const std::string& job, uint32_t epoch,
+                                int64_t step, const absl::Status& status) {
+  v1::MemberMessage message;
+  v1::CheckpointWritten* written = message.mutable_checkpoint_written();
+  *written->mutable_job() = Epoch(job, epoch);
+  written->set_step(step);
+  written->set_directory("checkpoints/step-" + std::to_string(step));
+  written->set_code(status.raw_code());
+  written->set_message(std::string(status.message()));
   Say(session, message);
 }
 

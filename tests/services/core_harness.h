@@ -40,8 +40,9 @@ class CoreHarness {
   // With what its core attention took.
   void SayAttentionDone(SessionId session, const std::string& job, uint32_t epoch, int64_t round,
                         absl::Duration compute, int64_t pairs);
-  void SayCommitted(SessionId session, const std::string& job, uint32_t epoch, int64_t round,
-                    const std::string& checkpoint = "");
+  void SayCommitted(SessionId session, const std::string& job, uint32_t epoch, int64_t round);
+  void SayCheckpoint(SessionId session, const std::string& job, uint32_t epoch, int64_t step,
+                     const absl::Status& status = absl::OkStatus());
   void SayFailed(SessionId session, const std::string& job, uint32_t epoch, absl::Status status);
   void SayReleased(SessionId session, const std::string& job, uint32_t epoch);
   // Answers the oldest request for a plan; false when there is none.

@@ -31,8 +31,8 @@ class CoreRunTest : public testing::Test {
   void AllDone(int64_t round, uint32_t epoch = 1) {
     for (SessionId session : {a_, b_, s_}) core_.SayRoundDone(session, "job", epoch, round);
   }
-  void AllCommitted(int64_t round, const std::string& checkpoint = "", uint32_t epoch = 1) {
-    core_.SayCommitted(a_, "job", epoch, round, checkpoint);
+  void AllCommitted(int64_t round, uint32_t epoch = 1) {
+    core_.SayCommitted(a_, "job", epoch, round);
     core_.SayCommitted(b_, "job", epoch, round);
   }
   size_t Plans() const { return core_.Sent(a_, Message::kPlan).size(); }
@@ -155,25 +155,6 @@ TEST_F(CoreRunTest, TakesAMemberThatIsOneRoundAheadAfterAValidation) {
   EXPECT_EQ(Commits(), 2u);
 }
 
-TEST_F(CoreRunTest, WritesCheckpointsOnScheduleAndAtTheEnd) {
-  JobSpec spec = CoreHarness::Spec(2, 1, 3);
-  spec.checkpoint.directory = "checkpoints";
-  spec.checkpoint.every = 2;
-  Begin(spec);
-  for (int64_t round = 0; round < 3; ++round) {
-    while (core_.AnswerPlan()) {
-    }
-    AllDone(round);
-    AllCommitted(round, round == 0 ? "" : "checkpoints/step-" + std::to_string(round + 1));
-  }
-  const auto commits = core_.Sent(a_, Message::kCommit);
-  ASSERT_EQ(commits.size(), 3u);
-  EXPECT_FALSE(commits[0].commit().checkpoint());
-  EXPECT_TRUE(commits[1].commit().checkpoint());
-  EXPECT_TRUE(commits[2].commit().checkpoint());
-  EXPECT_EQ(core_.job("job").status().checkpoint(), "checkpoints/step-3");
-}
-
 TEST_F(CoreRunTest, ALostMemberPutsTheJobBackUnderANewEpoch) {
   Begin();
   core_.AnswerPlan();
@@ -197,7 +178,7 @@ TEST_F(CoreRunTest, DropsMessagesOfAnotherEpoch) {
   core_.AnswerPlan();
   const size_t events = core_.events.size();
   AllDone(0, /*epoch=*/7);
-  AllCommitted(0, "", /*epoch=*/7);
+  AllCommitted(0, /*epoch=*/7);
   core_.SayFailed(a_, "job", 7, absl::InvalidArgumentError("old"));
   core_.SayReleased(a_, "job", 7);
   core_.SayReleased(a_, "job", 1);  // Never asked for.
@@ -297,7 +278,7 @@ TEST_F(CoreRunTest, ARoundHasABoundThatHeartbeatsDoNotExtend) {
   AllDone(0);
   wait(absl::Minutes(1));
   EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_RUNNING) << "15 minutes, not more";
-  AllCommitted(0, "");
+  AllCommitted(0);
   wait(absl::Minutes(15));
   core_.SayRoundDone(a_, "job", 1, 1);
   EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_RUNNING);
@@ -333,7 +314,9 @@ TEST_F(CoreRunTest, CancelStopsAtTheNextCommitOrAtTheEndOfTheGracePeriod) {
   EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_RUNNING);
   AllDone(0);
   EXPECT_TRUE(core_.Sent(a_, Message::kCommit)[0].commit().checkpoint());
-  AllCommitted(0, "checkpoints/step-1");
+  AllCommitted(0);
+  EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_RUNNING);
+  core_.SayCheckpoint(a_, "job", 1, 1);
   EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_CANCELLED);
   EXPECT_EQ(core_.job("job").status().checkpoint(), "checkpoints/step-1");
   EXPECT_EQ(Releases(a_), 1u);

@@ -200,11 +200,17 @@ bool ScriptedMember::OnCommit(const v1::Commit& commit) {
   committed->set_round(plan.round);
   committed->set_step(plan.step);
   if (commit.checkpoint()) disk_->Save(position_);
-  if (commit.checkpoint() && rank_ == 0) {
-    committed->set_checkpoint(absl::StrCat("checkpoints/step-", plan.step));
-  }
   if (plan.step == total_steps_) committed->set_weights_checksum("00c0ffee00c0ffee");
-  return Write(message) && Work();
+  if (!Write(message)) return false;
+  if (commit.checkpoint() && rank_ == 0) {
+    v1::MemberMessage saved;
+    v1::CheckpointWritten* written = saved.mutable_checkpoint_written();
+    *written->mutable_job() = job_;
+    written->set_step(plan.step);
+    written->set_directory(absl::StrCat("checkpoints/step-", plan.step));
+    if (!Write(saved)) return false;
+  }
+  return Work();
 }
 
 void ScriptedMember::Violate(const std::string& what) {

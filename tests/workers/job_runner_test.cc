@@ -2,8 +2,10 @@
 // attention server, a job of one rank.
 #include "workers/job_runner.h"
 
+#include <filesystem>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <absl/strings/str_cat.h>
@@ -170,7 +172,15 @@ TEST_F(JobRunnerTest, AnotherEpochContinuesFromTheCheckpointBitForBit) {
   const DataPosition after_one = SendPlan(2, 0, 1, {});
   EXPECT_TRUE(Answer().has_round_done());
   Commit(2, 0, /*checkpoint=*/true);
-  EXPECT_THAT(Answer().committed().checkpoint(), HasSubstr("step-00000001"));
+  // The step is committed and the checkpoint written, in either order.
+  v1::MemberMessage committed = Answer();
+  v1::MemberMessage written = Answer();
+  if (!committed.has_committed()) std::swap(committed, written);
+  EXPECT_EQ(committed.committed().step(), 1) << committed.DebugString();
+  EXPECT_EQ(written.checkpoint_written().job().epoch(), 2) << written.DebugString();
+  EXPECT_EQ(written.checkpoint_written().step(), 1);
+  EXPECT_EQ(written.checkpoint_written().code(), 0);
+  EXPECT_THAT(written.checkpoint_written().directory(), HasSubstr("step-00000001"));
   Release(2, true);
   EXPECT_TRUE(Answer().has_released());
 
@@ -241,13 +251,40 @@ TEST_F(JobRunnerTest, RefusesADirectoryOfAnotherJobsCheckpoints) {
   SendPlan(1, 0, 1, {});
   EXPECT_TRUE(Answer().has_round_done());
   Commit(1, 0, /*checkpoint=*/true);
-  EXPECT_TRUE(Answer().has_committed());
-  Release(1, false);
+  Release(1, false);  // In peace: the checkpoint is finished.
+  for (int i = 0; i < 2; ++i) EXPECT_FALSE(Answer().has_released());  // Committed and written.
   EXPECT_TRUE(Answer().has_released());
   Prepare(1);
   const v1::MemberMessage failed = Answer();
   ASSERT_TRUE(failed.has_failed()) << failed.DebugString();
   EXPECT_EQ(failed.failed().code(), static_cast<int>(absl::StatusCode::kFailedPrecondition));
+}
+
+TEST_F(JobRunnerTest, PassesOverADamagedCheckpointAndSaysSo) {
+  spec_.checkpoint.keep = 2;
+  EXPECT_EQ(BringUp(1), 0);
+  DataPosition position;
+  for (int64_t round = 0; round < 2; ++round) {
+    position = SendPlan(1, round, round + 1, position);
+    Commit(1, round, /*checkpoint=*/true);
+    // Done, committed, written.
+    for (int i = 0; i < 3; ++i) EXPECT_FALSE(Answer().has_failed());
+  }
+  Release(1, false);
+  EXPECT_TRUE(Answer().has_released());
+  const std::string newest = spec_.checkpoint.directory + "/step-00000002";
+  std::filesystem::resize_file(newest + "/optimizer.safetensors", 100);
+  Prepare(2);
+  const v1::MemberMessage prepared = Answer();
+  ASSERT_TRUE(prepared.has_prepared()) << prepared.DebugString();
+  Connect(2, prepared.prepared());
+  const v1::CheckpointWritten damaged = Answer().checkpoint_written();
+  EXPECT_EQ(damaged.step(), 2);
+  EXPECT_EQ(damaged.code(), static_cast<int>(absl::StatusCode::kDataLoss));
+  EXPECT_THAT(damaged.message(), HasSubstr(newest + "/optimizer.safetensors is damaged"));
+  EXPECT_THAT(damaged.message(), HasSubstr("set aside as " + newest + ".damaged"));
+  EXPECT_THAT(damaged.directory(), HasSubstr("step-00000001"));
+  EXPECT_EQ(Answer().ready().step(), 1);
 }
 
 // A release may come before the thread has got to the Prepare, or while it is at it.

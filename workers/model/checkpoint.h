@@ -1,55 +1,52 @@
 // Checkpoint: weights, optimizer state and data position of a training job, on disk.
 //
-// Format, version 1. A folder of the checkpoint directory (checkpoint_directory.h) with
-//   model.safetensors      float32 weights, Hugging Face Llama names (weight_layout.h)
+// Format, version 2. A folder of the checkpoint directory (checkpoint_directory.h) with
 //   config.json            Hugging Face configuration of LlamaForCausalLM, or of
 //                          MistralForCausalLM with a sliding window
+//   model.safetensors      float32 weights, Hugging Face Llama names (weight_layout.h)
 //   optimizer.safetensors  "first_moment.<weight>" and "second_moment.<weight>", float32
-//   trainer.json           {"format": "rally-checkpoint", "version": 1, "step": committed steps,
-//                           "data_position": {"pass", "index", "token"},
-//                           "xxh3": {file name: 16 hex digits, for the three others}}
+//   trainer.json           the manifest (checkpoint_manifest.h): step, data position, checksums
+// Of a job of several workers each one wrote a share (checkpoint_shards.h):
+//   model-00001-of-00003.safetensors ...      and, as Hugging Face wants it,
+//   model.safetensors.index.json              {"metadata": {"total_size": bytes},
+//                                              "weight_map": {weight: file}}
+//   optimizer-00001-of-00003.safetensors ...
+// Nothing in it depends on the number of workers that read it.
 //
-// Written as <name>.partial, every file fsynced, trainer.json last, then renamed: a checkpoint is
-// there whole or not at all. Older ones beyond `keep` are removed after that.
-//
-// Free functions, one thread at a time; only one process writes to a directory.
+// Here it is read; checkpoint_writer.h writes it. Free functions; any number of readers.
 #ifndef RALLY_WORKERS_MODEL_CHECKPOINT_H_
 #define RALLY_WORKERS_MODEL_CHECKPOINT_H_
 
+#include <cstdint>
 #include <string>
+#include <vector>
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
-#include <absl/types/span.h>
 
 #include "scheduler/job_spec.h"
 #include "workers/model/checkpoint_directory.h"
+#include "workers/model/checkpoint_shards.h"
 #include "workers/model/training_position.h"
 #include "workers/model/weight_layout.h"
 
 namespace rally {
 
-// Flat arrays of one WeightLayout.
-struct CheckpointArrays {
-  absl::Span<float> values;
-  absl::Span<float> first_moment;
-  absl::Span<float> second_moment;
+struct RestoredCheckpoint {
+  TrainingPosition position;
+  std::string directory;
+  // Newer checkpoints that are not whole, newest first, and what is wrong with the newest.
+  std::vector<int64_t> damaged;
+  std::string damage;
 };
 
-// Writes the checkpoint of `position` into spec.checkpoint.directory and returns its folder. One
-// that is there already for this step is kept as it is. FailedPrecondition without a directory;
-// ResourceExhausted when the disk is full. After an error earlier checkpoints are as they were.
-absl::StatusOr<std::string> WriteCheckpoint(const JobSpec& spec, const WeightLayout& layout,
-                                            const CheckpointArrays& arrays,
-                                            const TrainingPosition& position);
-
-// Reads the newest complete checkpoint into `arrays`. NotFound when there is none;
-// FailedPrecondition when it is of another model shape, naming the field; DataLoss when it is
-// damaged, naming the file, and what to remove to continue from an older one that is whole. After
-// an error `arrays` are undefined.
-absl::StatusOr<TrainingPosition> ReadNewestCheckpoint(const JobSpec& spec,
-                                                      const WeightLayout& layout,
-                                                      const CheckpointArrays& arrays);
+// Reads the newest checkpoint that is whole into `arrays`, past newer ones that are damaged. Every
+// reader of the same files takes the same one. NotFound when there are none; DataLoss when none is
+// whole, naming the newest's damage; FailedPrecondition when it is of another model shape, naming
+// the field. After an error `arrays` are undefined, NotFound excepted.
+absl::StatusOr<RestoredCheckpoint> ReadNewestCheckpoint(const JobSpec& spec,
+                                                        const WeightLayout& layout,
+                                                        const CheckpointArrays& arrays);
 
 }  // namespace rally
 

@@ -28,10 +28,16 @@ int64_t StepOf(absl::string_view name) {
   return absl::SimpleAtoi(name, &step) ? step : -1;
 }
 
+constexpr const char* kPartial = ".partial-";
+
 }  // namespace
 
 std::string CheckpointPath(const CheckpointSpec& spec, int64_t step) {
   return absl::StrFormat("%s/step-%08d", spec.directory, step);
+}
+
+std::string PartialCheckpointPath(const CheckpointSpec& spec, int64_t step, uint64_t run) {
+  return absl::StrFormat("%s%s%016x", CheckpointPath(spec, step), kPartial, run);
 }
 
 absl::StatusOr<std::vector<int64_t>> ListCheckpoints(const CheckpointSpec& spec) {
@@ -63,6 +69,44 @@ absl::Status CheckCheckpointDirectory(const CheckpointSpec& spec) {
   RALLY_RETURN_IF_ERROR(Annotate(WriteFileAtomically(probe, ""), "checkpoint.directory"));
   fs::remove(probe, error);
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> SetCheckpointAside(const CheckpointSpec& spec, int64_t step) {
+  const std::string folder = CheckpointPath(spec, step);
+  std::string aside = folder + ".damaged";
+  std::error_code error;
+  for (int i = 2; fs::exists(aside, error); ++i) aside = absl::StrCat(folder, ".damaged-", i);
+  RALLY_RETURN_IF_ERROR(RenameDurably(folder, aside));
+  return aside;
+}
+
+void RemoveOldCheckpoints(const CheckpointSpec& spec) {
+  const absl::StatusOr<std::vector<int64_t>> steps = ListCheckpoints(spec);
+  if (!steps.ok()) return;
+  for (size_t i = 0; i + std::max(1, spec.keep) < steps->size(); ++i) {
+    // Renamed first: what is left if this process dies here must not look complete.
+    const std::string going = PartialCheckpointPath(spec, (*steps)[i], 0);
+    std::error_code error;
+    fs::remove_all(going, error);
+    fs::rename(CheckpointPath(spec, (*steps)[i]), going, error);
+    fs::remove_all(going, error);
+  }
+}
+
+void RemoveStalePartials(const CheckpointSpec& spec, int64_t step, uint64_t run) {
+  std::vector<fs::path> stale;
+  std::error_code error;
+  fs::directory_iterator entries(spec.directory, error);
+  for (; !error && entries != fs::directory_iterator(); entries.increment(error)) {
+    const std::string name = entries->path().filename().string();
+    const size_t end = name.find(kPartial);
+    if (end == std::string::npos) continue;
+    const int64_t its_step = StepOf(absl::string_view(name).substr(0, end));
+    if (its_step < 0) continue;
+    const bool ours = entries->path().string() == PartialCheckpointPath(spec, its_step, run);
+    if (!ours || its_step < step) stale.push_back(entries->path());
+  }
+  for (const fs::path& path : stale) fs::remove_all(path, error);
 }
 
 }  // namespace rally

@@ -1,4 +1,5 @@
 #include <malloc.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -35,6 +36,8 @@ void PrepareProcessForTraining() {
   mallopt(M_TOP_PAD, 64 << 20);
   mallopt(M_ARENA_MAX, 1);
   MarkHeapForHugePages();
+  // A file that may not grow (ulimit -f) is then an error of write, as a full disk is.
+  signal(SIGXFSZ, SIG_IGN);
 }
 
 }  // namespace rally

@@ -159,4 +159,16 @@ absl::Status ReadSafetensors(const std::string& path, absl::Span<const TensorTar
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::set<std::string>> SafetensorsNames(const std::string& path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return ErrnoStatus(errno, "open", path);
+  const absl::Cleanup close_file = [fd] { close(fd); };
+  RALLY_ASSIGN_OR_RETURN(const Header header, ReadHeader(fd, path));
+  std::set<std::string> names;
+  for (const auto& [name, entry] : header.json.items()) {
+    if (name != "__metadata__") names.insert(name);
+  }
+  return names;
+}
+
 }  // namespace rally

@@ -10,10 +10,12 @@
 #define RALLY_WORKERS_MODEL_SAFETENSORS_H_
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
 #include <absl/status/status.h>
+#include <absl/status/statusor.h>
 #include <absl/types/span.h>
 
 namespace rally {
@@ -38,6 +40,9 @@ absl::Status WriteSafetensors(const std::string& path, absl::Span<const TensorSo
 // DataLoss when it is truncated or not of this format; FailedPrecondition when a tensor is missing
 // or has another type or shape, naming it.
 absl::Status ReadSafetensors(const std::string& path, absl::Span<const TensorTarget> tensors);
+
+// Names of the file's tensors. Errors as of ReadSafetensors.
+absl::StatusOr<std::set<std::string>> SafetensorsNames(const std::string& path);
 
 }  // namespace rally
 

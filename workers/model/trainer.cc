@@ -17,7 +17,6 @@
 #include "common/cores.h"
 #include "common/status_macros.h"
 #include "workers/model/adamw.h"
-#include "workers/model/checkpoint.h"
 #include "workers/model/remote_attention.h"
 #include "workers/model/status_error.h"
 #include "workers/model/transformer.h"
@@ -58,19 +57,18 @@ class TrainerImpl final : public Trainer {
         decorated_attention_(decorate ? decorate(&attention_) : nullptr),
         optimizer_(options.spec.optimizer, &weights_.layout()) {}
 
-  absl::StatusOr<TrainingPosition> Restore() override;
+  absl::StatusOr<RestoredCheckpoint> Restore() override;
   absl::StatusOr<RoundResult> RunRound(std::shared_ptr<const Plan> plan,
                                        const CollectedPhases& collected) override;
   void UsePool(Transport* transport, uint32_t epoch) override {
     attention_.UsePool(transport, epoch);
   }
   absl::Status Commit() override;
-  absl::StatusOr<std::string> SaveCheckpoint() override;
+  CheckpointArrays arrays() override;
   uint64_t WeightsChecksum() const override;
   TrainingPosition position() const override { return position_; }
 
  private:
-  CheckpointArrays Arrays();
   absl::StatusOr<MicroBatchRows> ReadMicroBatch(const Plan& plan, size_t index) const;
   double RunMicroBatch(const MicroBatchRows& rows, bool train, int64_t targets);
   absl::StatusOr<double> RunMicroBatches(const Plan& plan);
@@ -223,20 +221,16 @@ absl::Status TrainerImpl::Commit() {
   return absl::OkStatus();
 }
 
-CheckpointArrays TrainerImpl::Arrays() {
+CheckpointArrays TrainerImpl::arrays() {
   return {Floats(weights_.values()), optimizer_.first_moment(), optimizer_.second_moment()};
 }
 
-absl::StatusOr<TrainingPosition> TrainerImpl::Restore() {
-  RALLY_ASSIGN_OR_RETURN(position_,
-                         ReadNewestCheckpoint(options_.spec, weights_.layout(), Arrays()));
+absl::StatusOr<RestoredCheckpoint> TrainerImpl::Restore() {
+  RALLY_ASSIGN_OR_RETURN(RestoredCheckpoint restored,
+                         ReadNewestCheckpoint(options_.spec, weights_.layout(), arrays()));
+  position_ = restored.position;
   weights_.ValuesChanged();
-  return position_;
-}
-
-absl::StatusOr<std::string> TrainerImpl::SaveCheckpoint() {
-  if (options_.rank != 0) return CheckpointPath(options_.spec.checkpoint, position_.step);
-  return WriteCheckpoint(options_.spec, weights_.layout(), Arrays(), position_);
+  return restored;
 }
 
 uint64_t TrainerImpl::WeightsChecksum() const {

@@ -15,7 +15,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <string>
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
@@ -23,6 +22,7 @@
 
 #include "scheduler/job_spec.h"
 #include "scheduler/plan.h"
+#include "workers/model/checkpoint.h"
 #include "workers/model/collective.h"
 #include "workers/model/in_place_service.h"
 #include "workers/model/token_rows.h"
@@ -52,9 +52,9 @@ class Trainer {
  public:
   virtual ~Trainer() = default;
 
-  // Loads the newest complete checkpoint of spec.checkpoint.directory; NotFound when there is none,
-  // FailedPrecondition when it belongs to another model shape, DataLoss when it is damaged.
-  virtual absl::StatusOr<TrainingPosition> Restore() = 0;
+  // Loads the newest whole checkpoint of spec.checkpoint.directory; errors as of
+  // ReadNewestCheckpoint.
+  virtual absl::StatusOr<RestoredCheckpoint> Restore() = 0;
 
   // Computes one round: loss, and for a training plan the reduced gradients. `collected`: where
   // other workers stand in it already, if they do.
@@ -68,9 +68,8 @@ class Trainer {
   // Applies the gradients of the last RunRound; the trainer then stands at `plan.step`.
   virtual absl::Status Commit() = 0;
 
-  // Writes a checkpoint of the last committed step; every rank may call it, rank 0 writes.
-  // Returns the checkpoint's directory.
-  virtual absl::StatusOr<std::string> SaveCheckpoint() = 0;
+  // What a checkpoint of the last committed step holds; valid until the next Commit or Restore.
+  virtual CheckpointArrays arrays() = 0;
 
   // XXH3 of all weights, in a fixed order: equal on all ranks and between identical runs.
   virtual uint64_t WeightsChecksum() const = 0;
@@ -92,7 +91,7 @@ absl::StatusOr<std::unique_ptr<Trainer>> MakeTrainer(const TrainerOptions& optio
                                                      const DecorateCoreAttention& decorate = {});
 
 // Call once at program start, before memory is used: sets the allocator up to keep and reuse large
-// blocks, which LibTorch on a CPU needs.
+// blocks, which LibTorch on a CPU needs, and a file's size limit to be an error, not the end.
 void PrepareProcessForTraining();
 
 }  // namespace rally
