@@ -41,13 +41,18 @@ int Serve(const CoordinatorFlags& flags, ShutdownSignal* shutdown) {
   options.http = flags.http;
   options.data_directory = flags.data_directory;
   options.core = flags.core;
+  options.security = flags.security;
+  options.limits = flags.limits;
   absl::Status fatal;  // Written before Request, read after it was seen.
   options.on_fatal = [&fatal, shutdown](const absl::Status& status) {
     fatal = status;
     shutdown->Request();
   };
   absl::StatusOr<std::unique_ptr<Coordinator>> coordinator = Coordinator::Start(options);
-  if (!coordinator.ok()) return Fail(coordinator.status(), kFailure);
+  if (!coordinator.ok()) {
+    const absl::Status& status = coordinator.status();
+    return Fail(status, absl::IsInvalidArgument(status) ? kUsage : kFailure);
+  }
   if (!flags.address_file.empty()) {
     const absl::Status written = WriteAddresses(flags.address_file, **coordinator);
     if (!written.ok()) return Fail(written, kFailure);

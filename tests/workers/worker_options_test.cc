@@ -13,7 +13,8 @@ TEST(WorkerOptionsTest, ReadsEveryFlag) {
   const auto options = ParseWorkerOptions(
       {"--role=attention", "--coordinator", "10.0.0.1:99", "--id=a", "--advertise-host=10.0.0.2",
        "--threads=3", "--cpus=0-2", "--transports=tcp", "--network-devices=eth0",
-       "--phase-timeout=90s", "--grace=0", "--log-level=debug", "--instruction-set=avx2"});
+       "--phase-timeout=90s", "--grace=0", "--log-level=debug", "--instruction-set=avx2",
+       "--tls-ca=ca", "--tls-cert=cert", "--tls-key", "key", "--token-file=token"});
   ASSERT_TRUE(options.ok()) << options.status();
   EXPECT_EQ(options->role, v1::MEMBER_ROLE_ATTENTION);
   EXPECT_EQ(options->coordinator, "10.0.0.1:99");
@@ -27,6 +28,8 @@ TEST(WorkerOptionsTest, ReadsEveryFlag) {
   EXPECT_EQ(options->grace, absl::ZeroDuration());
   EXPECT_EQ(options->log_level, "debug");
   EXPECT_EQ(options->instruction_set, CpuInstructionSet::kAvx2);
+  EXPECT_EQ(options->security.tls, (TlsFiles{"ca", "cert", "key"}));
+  EXPECT_EQ(options->security.token_file, "token");
 }
 
 TEST(WorkerOptionsTest, NamesTheFlagAndWhatItAccepts) {
@@ -44,6 +47,7 @@ TEST(WorkerOptionsTest, NamesTheFlagAndWhatItAccepts) {
       {"--log-level=loud", "--log-level: \"loud\" is not debug"},
       {"--instruction-set=sse",
        "--instruction-set: \"sse\" is not best, portable, avx2, avx512 or avx512_bf16"},
+      {"--token-file=", "--token-file: \"\" is not the path of a file"},
       {"--id=", "--id: \"\" is not a name"},
       {"--profile-request=x", "--profile-request: goes with --role=profile"},
       {"--role=profile", "--profile-request: goes with --role=profile"},
@@ -64,9 +68,10 @@ TEST(WorkerOptionsTest, HelpNamesEveryFlagAndNeedsNoRole) {
   const auto options = ParseWorkerOptions({"--help"});
   ASSERT_TRUE(options.ok());
   EXPECT_TRUE(options->help);
-  for (const char* flag : {"--role", "--coordinator", "--id", "--threads", "--cpus",
-                           "--advertise-host", "--transports", "--network-devices",
-                           "--phase-timeout", "--grace", "--log-level", "--instruction-set"}) {
+  for (const char* flag :
+       {"--role", "--coordinator", "--id", "--threads", "--cpus", "--advertise-host",
+        "--transports", "--network-devices", "--phase-timeout", "--grace", "--log-level",
+        "--instruction-set", "--tls-ca", "--tls-cert", "--tls-key", "--token-file"}) {
     EXPECT_THAT(kWorkerHelp, HasSubstr(flag));
   }
 }
