@@ -24,7 +24,8 @@ constexpr int kFailure = 1;
 constexpr int kUsage = 2;
 
 int Fail(const absl::Status& status, int code) {
-  std::cerr << "rally-coordinator: " << status.message() << "\n";
+  std::cerr << "rally-coordinator: " << status.message()
+            << (code == kUsage ? "; see rally-coordinator --help\n" : "\n");
   return code;
 }
 
@@ -72,11 +73,7 @@ int Main(int argc, char** argv) {
   const std::unique_ptr<ShutdownSignal> shutdown = ShutdownSignal::Install();
   const absl::StatusOr<CoordinatorFlags> flags =
       ParseCoordinatorFlags(std::vector<std::string>(argv + 1, argv + argc));
-  if (!flags.ok()) {
-    return Fail(absl::InvalidArgumentError(std::string(flags.status().message()) +
-                                           "; see rally-coordinator --help"),
-                kUsage);
-  }
+  if (!flags.ok()) return Fail(flags.status(), kUsage);
   if (flags->help) {
     std::cout << kCoordinatorHelp;
     return 0;
