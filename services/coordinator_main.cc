@@ -24,7 +24,8 @@ constexpr int kFailure = 1;
 constexpr int kUsage = 2;
 
 int Fail(const absl::Status& status, int code) {
-  std::cerr << "rally-coordinator: " << status.message() << "\n";
+  std::cerr << "rally-coordinator: " << status.message()
+            << (code == kUsage ? "; see rally-coordinator --help\n" : "\n");
   return code;
 }
 
@@ -41,13 +42,18 @@ int Serve(const CoordinatorFlags& flags, ShutdownSignal* shutdown) {
   options.http = flags.http;
   options.data_directory = flags.data_directory;
   options.core = flags.core;
+  options.security = flags.security;
+  options.limits = flags.limits;
   absl::Status fatal;  // Written before Request, read after it was seen.
   options.on_fatal = [&fatal, shutdown](const absl::Status& status) {
     fatal = status;
     shutdown->Request();
   };
   absl::StatusOr<std::unique_ptr<Coordinator>> coordinator = Coordinator::Start(options);
-  if (!coordinator.ok()) return Fail(coordinator.status(), kFailure);
+  if (!coordinator.ok()) {
+    const absl::Status& status = coordinator.status();
+    return Fail(status, absl::IsInvalidArgument(status) ? kUsage : kFailure);
+  }
   if (!flags.address_file.empty()) {
     const absl::Status written = WriteAddresses(flags.address_file, **coordinator);
     if (!written.ok()) return Fail(written, kFailure);
@@ -67,11 +73,7 @@ int Main(int argc, char** argv) {
   const std::unique_ptr<ShutdownSignal> shutdown = ShutdownSignal::Install();
   const absl::StatusOr<CoordinatorFlags> flags =
       ParseCoordinatorFlags(std::vector<std::string>(argv + 1, argv + argc));
-  if (!flags.ok()) {
-    return Fail(absl::InvalidArgumentError(std::string(flags.status().message()) +
-                                           "; see rally-coordinator --help"),
-                kUsage);
-  }
+  if (!flags.ok()) return Fail(flags.status(), kUsage);
   if (flags->help) {
     std::cout << kCoordinatorHelp;
     return 0;

@@ -42,8 +42,10 @@ class Agent final : public SessionHandler {
         });
     SessionOptions session_options;
     session_options.coordinator = options_.coordinator;
+    session_options.security = options_.security;
     session_options.seed = std::hash<std::string>()(options_.id);
-    const std::unique_ptr<Session> session = Session::Start(session_options, &outbox_, this);
+    RALLY_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session,
+                           Session::Start(session_options, &outbox_, this));
     while (!shutdown_.WaitUntil(absl::Now() + absl::Hours(1))) {
     }
     absl::Status end = refused();

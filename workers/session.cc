@@ -13,6 +13,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include "common/log.h"
+#include "common/status_macros.h"
 #include "proto/convert.h"
 #include "proto/limits.h"
 #include "rally/v1/cluster.grpc.pb.h"
@@ -30,7 +31,8 @@ absl::Status FromGrpc(const grpc::Status& status) {
   return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
 }
 
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& coordinator) {
+std::shared_ptr<grpc::Channel> MakeChannel(
+    const std::string& coordinator, const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMostMessageBytes);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);  // A coordinator is not on the web.
@@ -40,13 +42,16 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& coordinator) {
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);  // As many as it takes.
   // Back-off is the session's, so no connection state is shared between its tries.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  return grpc::CreateCustomChannel(coordinator, grpc::InsecureChannelCredentials(), arguments);
+  return grpc::CreateCustomChannel(coordinator, credentials, arguments);
 }
 
 class StreamSession final : public Session {
  public:
-  StreamSession(const SessionOptions& options, Outbox* outbox, SessionHandler* handler)
+  StreamSession(const SessionOptions& options,
+                std::shared_ptr<grpc::ChannelCredentials> credentials, Outbox* outbox,
+                SessionHandler* handler)
       : options_(options),
+        credentials_(std::move(credentials)),
         outbox_(*outbox),
         handler_(*handler),
         back_off_(options.first_delay, options.longest_delay, options.seed),
@@ -87,6 +92,7 @@ class StreamSession final : public Session {
   }
 
   const SessionOptions options_;
+  const std::shared_ptr<grpc::ChannelCredentials> credentials_;
   Outbox& outbox_;
   SessionHandler& handler_;
   BackOff back_off_;  // Of thread_.
@@ -126,6 +132,8 @@ absl::Status StreamSession::Connect(grpc::Channel* channel) {
   while (!channel->WaitForConnected(absl::ToChronoTime(absl::Now() + kStep))) {
     if (closing()) return absl::CancelledError("closing");
     if (channel->GetState(false) == GRPC_CHANNEL_TRANSIENT_FAILURE) {
+      // Only a call is told what is wrong with a certificate.
+      if (!options_.security.tls.ca.empty()) return absl::OkStatus();
       return absl::UnavailableError("cannot connect");
     }
     if (absl::Now() >= deadline) return absl::DeadlineExceededError("no answer");
@@ -135,7 +143,7 @@ absl::Status StreamSession::Connect(grpc::Channel* channel) {
 
 // One stream from its connection to its end.
 absl::Status StreamSession::RunStream() {
-  const std::shared_ptr<grpc::Channel> channel = MakeChannel(options_.coordinator);
+  const std::shared_ptr<grpc::Channel> channel = MakeChannel(options_.coordinator, credentials_);
   if (absl::Status status = Connect(channel.get()); !status.ok()) return status;
   const std::unique_ptr<v1::ClusterService::Stub> stub = v1::ClusterService::NewStub(channel);
   grpc::ClientContext context;
@@ -218,9 +226,11 @@ void StreamSession::Write(Stream* stream, grpc::ClientContext* context) {
 
 }  // namespace
 
-std::unique_ptr<Session> Session::Start(const SessionOptions& options, Outbox* outbox,
-                                        SessionHandler* handler) {
-  return std::make_unique<StreamSession>(options, outbox, handler);
+absl::StatusOr<std::unique_ptr<Session>> Session::Start(const SessionOptions& options,
+                                                        Outbox* outbox, SessionHandler* handler) {
+  RALLY_ASSIGN_OR_RETURN(std::shared_ptr<grpc::ChannelCredentials> credentials,
+                         MakeChannelCredentials(options.security));
+  return std::make_unique<StreamSession>(options, std::move(credentials), outbox, handler);
 }
 
 }  // namespace rally

@@ -20,15 +20,18 @@
 #include <string>
 
 #include <absl/status/status.h>
+#include <absl/status/statusor.h>
 #include <absl/time/time.h>
 
+#include "proto/credentials.h"
 #include "rally/v1/cluster.pb.h"
 #include "workers/outbox.h"
 
 namespace rally {
 
 struct SessionOptions {
-  std::string coordinator;                             // "host:port"
+  std::string coordinator;  // "host:port"
+  ClientSecurity security;
   uint64_t seed = 0;                                   // Of the back-off's jitter.
   absl::Duration connect_timeout = absl::Seconds(10);  // For a connection, and for Welcome.
   absl::Duration first_delay = absl::Milliseconds(100);
@@ -59,8 +62,10 @@ class Session {
   // Sends what is in the outbox, ends the stream in peace and stops; at the deadline without.
   virtual void Close(absl::Time deadline) = 0;
 
-  static std::unique_ptr<Session> Start(const SessionOptions& options, Outbox* outbox,
-                                        SessionHandler* handler);
+  // Errors of MakeChannelCredentials. Credentials that the coordinator does not know are tried
+  // again, as they may be about to change on either side.
+  static absl::StatusOr<std::unique_ptr<Session>> Start(const SessionOptions& options,
+                                                        Outbox* outbox, SessionHandler* handler);
 };
 
 }  // namespace rally

@@ -100,6 +100,13 @@ absl::Status SetText(const std::string& value, std::string* text) {
   return absl::OkStatus();
 }
 
+// An empty variable of a script must not turn protection off.
+absl::Status SetFile(const std::string& value, std::string* path) {
+  if (value.empty()) return Refuse(value, "the path of a file");
+  *path = value;
+  return absl::OkStatus();
+}
+
 using Setter = std::function<absl::Status(const std::string&)>;
 
 std::map<std::string, Setter> SettersOf(WorkerOptions* options) {
@@ -112,6 +119,10 @@ std::map<std::string, Setter> SettersOf(WorkerOptions* options) {
       {"threads", [=](Value value) { return SetThreads(value, options); }},
       {"instruction-set", [=](Value value) { return SetInstructionSet(value, options); }},
       {"log-level", [=](Value value) { return SetLogLevel(value, options); }},
+      {"tls-ca", [=](Value value) { return SetFile(value, &options->security.tls.ca); }},
+      {"tls-cert", [=](Value value) { return SetFile(value, &options->security.tls.cert); }},
+      {"tls-key", [=](Value value) { return SetFile(value, &options->security.tls.key); }},
+      {"token-file", [=](Value value) { return SetFile(value, &options->security.token_file); }},
       {"advertise-host", [=](Value value) { return SetText(value, &options->advertise_host); }},
       {"transports", [=](Value value) { return SetText(value, &options->transports); }},
       {"network-devices", [=](Value value) { return SetText(value, &options->network_devices); }},
@@ -154,6 +165,10 @@ Usage: rally-worker --role=model|attention [--flag=value ...]
   --advertise-host=HOST    Address at which the other members reach this one. Default: 127.0.0.1
                            with a coordinator on this machine's loopback, else the address of the
                            interface that reaches the coordinator.
+  --tls-ca=FILE            Connect by TLS, to a coordinator whose certificate comes from this
+                           authority. Default: without TLS.
+  --tls-cert=FILE, --tls-key=FILE  Certificate to show the coordinator, and its private key.
+  --token-file=FILE        File that holds the token to show, of role member. Needs --tls-ca.
   --transports=LIST        UCX transports, as UCX_TLS names them. Default: shared memory and TCP
                            when all members of a job run on one machine, else what UCX chooses.
   --network-devices=LIST   Network devices for UCX, as UCX_NET_DEVICES names them. Default: lo on

@@ -11,6 +11,7 @@
 #include <absl/status/statusor.h>
 #include <absl/time/time.h>
 
+#include "proto/credentials.h"
 #include "rally/v1/cluster.pb.h"
 #include "workers/attention/cpu_instruction_set.h"
 
@@ -24,6 +25,7 @@ struct WorkerOptions {
   std::string profile_request;
   std::string coordinator = "127.0.0.1:7070";  // "host:port"
   std::string id;                              // Empty: host name and process id.
+  ClientSecurity security;                     // Towards the coordinator.
   std::string advertise_host;                  // Empty: found by the way to the coordinator.
   int32_t threads = 0;                         // Compute threads; 0: all usable cores.
   std::vector<int> cpus;                       // Cores to run on; empty: as inherited.

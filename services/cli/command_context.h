@@ -8,6 +8,7 @@
 #include <google/protobuf/message.h>
 
 #include "common/shutdown.h"
+#include "proto/credentials.h"
 #include "services/cli/console.h"
 #include "services/cli/interruption.h"
 
@@ -23,6 +24,7 @@ struct CommandContext {
 // Options that every command takes.
 struct GlobalOptions {
   std::string coordinator = "127.0.0.1:7070";  // HOST:PORT
+  ClientSecurity security;
   bool json = false;
 };
 

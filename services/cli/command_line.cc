@@ -17,6 +17,7 @@
 #include "services/cli/job_commands.h"
 #include "services/cli/plan_command.h"
 #include "services/cli/profile_command.h"
+#include "services/cli/security_flags.h"
 #include "services/cli/simulate_command.h"
 #include "services/job_file/suggestion.h"
 
@@ -93,6 +94,7 @@ class CommandLineBuilder {
                     "HOST:PORT of the coordinator, default 127.0.0.1:7070")
         ->type_name("ADDR");
     app->add_flag("--json", command_.globals.json, "Print JSON for programs");
+    AddSecurityFlags(app, &command_.globals.security);
   }
 
   CLI::App* Add(CLI::App* parent, const char* name, const char* description, const char* examples,

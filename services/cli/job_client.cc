@@ -32,7 +32,8 @@ absl::Status CheckAddress(const std::string& address) {
       absl::StrCat("--coordinator: ", address, " is not HOST:PORT with a port in [1, 65535]"));
 }
 
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
+std::shared_ptr<grpc::Channel> MakeChannel(
+    const std::string& address, const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);  // A coordinator is not on the web.
   arguments.SetMaxReceiveMessageSize(kMostMessageBytes);
@@ -41,28 +42,48 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveMilliseconds);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);  // As many as it takes.
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  return grpc::CreateCustomChannel(address, credentials, arguments);
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<JobClient>> JobClient::Create(const std::string& address,
-                                                             Interruption* interruption) {
+                                                             Interruption* interruption,
+                                                             const ClientSecurity& security) {
   RALLY_RETURN_IF_ERROR(CheckAddress(address));
-  return std::unique_ptr<JobClient>(new JobClient(address, interruption));
+  RALLY_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ChannelCredentials> credentials,
+                         MakeChannelCredentials(security));
+  const bool secure = !security.tls.ca.empty();
+  return std::unique_ptr<JobClient>(new JobClient(address, interruption, credentials, secure));
 }
 
-JobClient::JobClient(std::string address, Interruption* interruption)
+JobClient::JobClient(std::string address, Interruption* interruption,
+                     const std::shared_ptr<grpc::ChannelCredentials>& credentials, bool secure)
     : address_(std::move(address)),
+      secure_(secure),
       interruption_(*interruption),
-      channel_(MakeChannel(address_)),
+      channel_(MakeChannel(address_, credentials)),
       stub_(v1::JobService::NewStub(channel_)) {}
 
 absl::Status JobClient::Unreachable(const std::string& why) const {
   return absl::UnavailableError(
       absl::StrCat("no coordinator answers at ", address_, " (", why,
                    "). Start a local cluster with `rally up`, or name a running coordinator with "
-                   "--coordinator=HOST:PORT."));
+                   "--coordinator=HOST:PORT.",
+                   secure_ ? "" : " One that wants TLS needs --tls-ca."));
+}
+
+// With TLS there are reasons beside refusal, and only a call is told them.
+absl::Status JobClient::WhyNotConnected() {
+  if (!secure_) return Unreachable("connection refused");
+  grpc::ClientContext context;
+  context.set_deadline(absl::ToChronoTime(std::min(deadline_, absl::Now() + kConnectTimeout)));
+  v1::Job none;
+  const grpc::Status status = stub_->GetJob(&context, v1::GetJobRequest(), &none);
+  if (status.error_code() == grpc::StatusCode::UNAVAILABLE) {
+    return Unreachable(status.error_message());
+  }
+  return absl::OkStatus();  // Connected by now.
 }
 
 // Waits for the connection rather than for a call's error: refusal is then known in milliseconds.
@@ -71,7 +92,7 @@ absl::Status JobClient::Connect(absl::Time deadline) {
     RALLY_RETURN_IF_ERROR(interruption_.reason());
     const grpc_connectivity_state state = channel_->GetState(/*try_to_connect=*/true);
     if (state == GRPC_CHANNEL_READY) return absl::OkStatus();
-    if (state == GRPC_CHANNEL_TRANSIENT_FAILURE) return Unreachable("connection refused");
+    if (state == GRPC_CHANNEL_TRANSIENT_FAILURE) return WhyNotConnected();
     if (absl::Now() >= deadline) return Unreachable("no connection in time");
     channel_->WaitForStateChange(
         state, absl::ToChronoTime(std::min(deadline, absl::Now() + absl::Milliseconds(100))));

@@ -15,6 +15,7 @@
 #include <absl/time/time.h>
 #include <grpcpp/grpcpp.h>
 
+#include "proto/credentials.h"
 #include "rally/v1/jobs.grpc.pb.h"
 #include "services/cli/interruption.h"
 
@@ -22,9 +23,11 @@ namespace rally {
 
 class JobClient {
  public:
-  // `address` is "HOST:PORT", else InvalidArgument. `interruption` is borrowed.
+  // `address` is "HOST:PORT", else InvalidArgument. `interruption` is borrowed. Errors of
+  // MakeChannelCredentials.
   static absl::StatusOr<std::unique_ptr<JobClient>> Create(const std::string& address,
-                                                           Interruption* interruption);
+                                                           Interruption* interruption,
+                                                           const ClientSecurity& security = {});
 
   // Every later call ends by then.
   void set_deadline(absl::Time deadline) { deadline_ = deadline; }
@@ -46,9 +49,11 @@ class JobClient {
                     const std::function<void(const v1::LogLine&)>& on_line);
 
  private:
-  JobClient(std::string address, Interruption* interruption);
+  JobClient(std::string address, Interruption* interruption,
+            const std::shared_ptr<grpc::ChannelCredentials>& credentials, bool secure);
 
   absl::Status Connect(absl::Time deadline);
+  absl::Status WhyNotConnected();
   absl::StatusOr<v1::JobPhase> FinalPhase(const std::string& job_id);
   template <typename Request, typename Response>
   absl::StatusOr<Response> Call(const Request& request,
@@ -62,6 +67,7 @@ class JobClient {
   absl::Status Unreachable(const std::string& why) const;
 
   const std::string address_;
+  const bool secure_;  // By TLS.
   Interruption& interruption_;
   absl::Time deadline_ = absl::InfiniteFuture();
   std::shared_ptr<grpc::Channel> channel_;

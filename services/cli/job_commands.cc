@@ -29,7 +29,8 @@ class Session {
   explicit Session(const CommandContext& context) : guard_(context.shutdown, &interruption_) {}
 
   absl::Status Open(const GlobalOptions& globals) {
-    RALLY_ASSIGN_OR_RETURN(client_, JobClient::Create(globals.coordinator, &interruption_));
+    RALLY_ASSIGN_OR_RETURN(
+        client_, JobClient::Create(globals.coordinator, &interruption_, globals.security));
     return absl::OkStatus();
   }
   JobClient* operator->() { return client_.get(); }

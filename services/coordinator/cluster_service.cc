@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "services/coordinator/member_session.h"
+#include "services/coordinator/security_options.h"
 
 namespace rally {
 
@@ -11,8 +12,12 @@ grpc::ServerBidiReactor<v1::MemberMessage, v1::CoordinatorMessage>* ClusterServi
   absl::MutexLock lock(&mutex_);
   auto* session = new MemberSession(++last_session_, context, this, events_);
   sessions_[last_session_] = session;
+  const absl::Status room = CheckLimit("--max-sessions", "open sessions of members",
+                                       static_cast<int64_t>(sessions_.size()), max_sessions_);
   if (stopped_) {
     session->Close(absl::UnavailableError("the coordinator is shutting down"));
+  } else if (!room.ok()) {
+    session->Close(room);
   } else {
     session->Start();
   }

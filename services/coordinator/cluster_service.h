@@ -7,6 +7,7 @@
 #define RALLY_SERVICES_COORDINATOR_CLUSTER_SERVICE_H_
 
 #include <atomic>
+#include <cstdint>
 #include <map>
 #include <memory>
 
@@ -23,7 +24,9 @@ class MemberSession;
 
 class ClusterServiceImpl final : public v1::ClusterService::CallbackService {
  public:
-  explicit ClusterServiceImpl(EventQueue* events) : events_(events) {}
+  // More than `max_sessions` are refused.
+  ClusterServiceImpl(EventQueue* events, int64_t max_sessions)
+      : events_(events), max_sessions_(max_sessions) {}
 
   grpc::ServerBidiReactor<v1::MemberMessage, v1::CoordinatorMessage>* Session(
       grpc::CallbackServerContext* context) override;
@@ -40,6 +43,7 @@ class ClusterServiceImpl final : public v1::ClusterService::CallbackService {
   void Remove(SessionId session);
 
   EventQueue* const events_;
+  const int64_t max_sessions_;
   absl::Mutex mutex_;  // Held while a session is called, so that it is not deleted meanwhile.
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   SessionId last_session_ ABSL_GUARDED_BY(mutex_) = 0;

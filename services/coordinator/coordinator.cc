@@ -1,7 +1,9 @@
 #include "services/coordinator/coordinator.h"
 
+#include <algorithm>
 #include <atomic>
 #include <iterator>
+#include <map>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -17,9 +19,12 @@
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "proto/limits.h"
+#include "services/coordinator/authenticator.h"
 #include "services/coordinator/change_feed.h"
 #include "services/coordinator/cluster_service.h"
+#include "services/coordinator/conditions.h"
 #include "services/coordinator/coordinator_metrics.h"
+#include "services/coordinator/data_roots.h"
 #include "services/coordinator/epoch_secret.h"
 #include "services/coordinator/event_queue.h"
 #include "services/coordinator/http_front_end.h"
@@ -43,13 +48,14 @@ CoreOptions WithSecrets(CoreOptions options) {
 
 class Service final : public Coordinator {
  public:
-  Service(const CoordinatorOptions& options, std::unique_ptr<Store> store)
+  Service(const CoordinatorOptions& options, std::unique_ptr<Store> store, DataRoots roots)
       : options_(options),
         store_(std::move(store)),
         core_(WithSecrets(options.core)),
         planner_(Clock::Real(), [this](Event event) { events_.Put(std::move(event)); }),
-        cluster_(&events_),
-        jobs_(&board_, store_.get(), &feed_, &events_, &metrics_) {}
+        cluster_(&events_, options.limits.sessions),
+        jobs_(&board_, store_.get(), &feed_, &events_, &metrics_, std::move(roots),
+              options.limits) {}
 
   ~Service() override {
     // From here on nothing is decided any more, so nothing that the end of the sessions looks like
@@ -70,11 +76,16 @@ class Service final : public Coordinator {
     std::vector<Event> recover;
     recover.push_back(Recover{std::move(stored)});
     RALLY_RETURN_IF_ERROR(Handle(recover));
+    const SecurityOptions& security = options_.security;
+    RALLY_ASSIGN_OR_RETURN(
+        authenticator_,
+        Authenticator::Create(security.token_file, !security.tls.ca.empty(), &metrics_));
     RALLY_RETURN_IF_ERROR(StartGrpc());
-    RALLY_ASSIGN_OR_RETURN(http_, HttpFrontEnd::Start(options_.http, &metrics_, [this] {
-                             return ready_ ? absl::OkStatus()
-                                           : absl::UnavailableError("starting or stopping");
-                           }));
+    const auto ready = [this] {
+      return ready_ ? absl::OkStatus() : absl::UnavailableError("starting or stopping");
+    };
+    RALLY_ASSIGN_OR_RETURN(
+        http_, HttpFrontEnd::Start(options_.http, security.tls, authenticator_, &metrics_, ready));
     loop_ = std::thread([this] { Loop(); });
     ready_ = true;
     return absl::OkStatus();
@@ -86,6 +97,12 @@ class Service final : public Coordinator {
  private:
   absl::Status StartGrpc() {
     RALLY_RETURN_IF_ERROR(ProbeListen(options_.grpc));
+    RALLY_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ServerCredentials> credentials,
+                           MakeServerCredentials(options_.security.tls));
+    // gRPC takes it for connections with TLS only; without TLS nothing is asked of a caller.
+    if (!options_.security.tls.cert.empty()) {
+      credentials->SetAuthMetadataProcessor(MakeCallGuard(authenticator_));
+    }
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     grpc::ServerBuilder builder;
@@ -97,10 +114,9 @@ class Service final : public Coordinator {
     // Half, since clocks differ and the network bunches.
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                                kKeepaliveMilliseconds / 2);
-    builder.SetMaxReceiveMessageSize(kMostMessageBytes);
+    builder.SetMaxReceiveMessageSize(static_cast<int>(options_.limits.message_bytes));
     builder.SetMaxSendMessageSize(kMostMessageBytes);
-    builder.AddListeningPort(options_.grpc.ToString(), grpc::InsecureServerCredentials(),
-                             &grpc_address_.port);
+    builder.AddListeningPort(options_.grpc.ToString(), credentials, &grpc_address_.port);
     builder.RegisterService(&jobs_);
     builder.RegisterService(&cluster_);
     server_ = builder.BuildAndStart();
@@ -134,6 +150,11 @@ class Service final : public Coordinator {
   absl::Status Handle(const std::vector<Event>& batch) {
     std::vector<Action> actions;
     for (const Event& event : batch) {
+      const auto* submission = std::get_if<SubmitJob>(&event);
+      if (const absl::Status room = RoomFor(submission); !room.ok()) {
+        actions.push_back(AnswerRequest{submission->request, room});
+        continue;
+      }
       std::vector<Action> some = core_.Apply(event, absl::Now());
       std::move(some.begin(), some.end(), std::back_inserter(actions));
     }
@@ -143,6 +164,17 @@ class Service final : public Coordinator {
     }
     metrics_.SetCluster(core_.members(), board_.CountByPhase());
     return absl::OkStatus();
+  }
+
+  // Whether one job more is too many; null and jobs that are known are always welcome.
+  absl::Status RoomFor(const SubmitJob* submission) const {
+    const std::map<std::string, JobState>& jobs = core_.jobs();
+    if (submission == nullptr || jobs.contains(submission->job_id)) return absl::OkStatus();
+    const auto active = std::count_if(jobs.begin(), jobs.end(), [](const auto& entry) {
+      return !IsFinal(entry.second.job.status().phase());
+    });
+    return CheckLimit("--max-active-jobs", "jobs that have not ended", active + 1,
+                      options_.limits.active_jobs);
   }
 
   void Do(const AppendJobEvent& action) {
@@ -187,6 +219,7 @@ class Service final : public Coordinator {
   PlannerThread planner_;
   ClusterServiceImpl cluster_;
   JobServiceImpl jobs_;
+  std::shared_ptr<Authenticator> authenticator_;
   ListenAddress grpc_address_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<HttpFrontEnd> http_;
@@ -196,8 +229,11 @@ class Service final : public Coordinator {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const CoordinatorOptions& options) {
+  RALLY_RETURN_IF_ERROR(CheckExposure(options.security, options.grpc, options.http));
+  RALLY_RETURN_IF_ERROR(ReadTlsFiles(options.security.tls).status());
+  RALLY_ASSIGN_OR_RETURN(DataRoots roots, DataRoots::Create(options.security.data_roots));
   RALLY_ASSIGN_OR_RETURN(std::unique_ptr<Store> store, Store::Open(options.data_directory));
-  auto service = std::make_unique<Service>(options, std::move(store));
+  auto service = std::make_unique<Service>(options, std::move(store), std::move(roots));
   RALLY_RETURN_IF_ERROR(service->Run());
   return std::unique_ptr<Coordinator>(std::move(service));
 }

@@ -16,6 +16,7 @@
 
 #include "services/coordinator/coordinator_core.h"
 #include "services/coordinator/listen_address.h"
+#include "services/coordinator/security_options.h"
 
 namespace rally {
 
@@ -24,6 +25,8 @@ struct CoordinatorOptions {
   ListenAddress http = {"127.0.0.1", 7071};
   std::string data_directory;
   CoreOptions core;
+  SecurityOptions security;
+  ServiceLimits limits;
   // Called once, on the loop's thread, when the store has failed: the process should end.
   std::function<void(const absl::Status&)> on_fatal;
 };
@@ -33,7 +36,8 @@ class Coordinator {
   // Ends sessions, streams and calls, then the threads; takes a few seconds at most.
   virtual ~Coordinator() = default;
 
-  // Serves when it returns. The store's errors (store.h), or Unavailable when an address cannot be
+  // Serves when it returns. The store's errors (store.h), InvalidArgument for security that does
+  // not suffice or files of it that cannot be used, or Unavailable when an address cannot be
   // listened on.
   static absl::StatusOr<std::unique_ptr<Coordinator>> Start(const CoordinatorOptions& options);
 

@@ -45,16 +45,55 @@ absl::Status SetKeepJobs(const std::string& value, CoordinatorFlags* flags) {
   return absl::OkStatus();
 }
 
+struct LimitFlag {
+  absl::string_view flag;
+  int64_t ServiceLimits::*limit;
+  int64_t most;
+};
+
+constexpr LimitFlag kLimitFlags[] = {
+    {"max-message-bytes", &ServiceLimits::message_bytes, kMostMessageBytes},
+    {"max-job-bytes", &ServiceLimits::job_bytes, kMostMessageBytes},
+    {"max-job-members", &ServiceLimits::job_members, 2048},
+    {"max-active-jobs", &ServiceLimits::active_jobs, 1000000},
+    {"max-streams", &ServiceLimits::streams, 1000000},
+    {"max-sessions", &ServiceLimits::sessions, 1000000},
+};
+
+absl::Status SetLimit(const LimitFlag& limit, const std::string& value, ServiceLimits* limits) {
+  int64_t number = 0;
+  if (!absl::SimpleAtoi(value, &number) || number < 1 || number > limit.most) {
+    return absl::InvalidArgumentError(absl::StrCat("--", limit.flag, ": \"", value,
+                                                   "\" is not a number in [1, ", limit.most, "]"));
+  }
+  limits->*limit.limit = number;
+  return absl::OkStatus();
+}
+
+// The text that a flag sets as it is, or null.
+std::string* TextOf(absl::string_view flag, CoordinatorFlags* flags) {
+  if (flag == "address-file") return &flags->address_file;
+  if (flag == "data-dir") return &flags->data_directory;
+  if (flag == "tls-ca") return &flags->security.tls.ca;
+  if (flag == "tls-cert") return &flags->security.tls.cert;
+  if (flag == "tls-key") return &flags->security.tls.key;
+  if (flag == "token-file") return &flags->security.token_file;
+  if (flag == "data-root") return &flags->security.data_roots.emplace_back();
+  return nullptr;
+}
+
 absl::Status SetFlag(absl::string_view flag, const std::string& value, CoordinatorFlags* flags) {
   if (flag == "listen") return SetAddress(flag, value, &flags->grpc);
   if (flag == "http") return SetAddress(flag, value, &flags->http);
   if (flag == "round-timeout") return SetRoundTimeout(value, flags);
   if (flag == "keep-jobs") return SetKeepJobs(value, flags);
-  if (flag == "address-file") {
-    flags->address_file = value;
-  } else if (flag == "data-dir") {
-    if (value.empty()) return absl::InvalidArgumentError("--data-dir: must not be empty");
-    flags->data_directory = value;
+  for (const LimitFlag& limit : kLimitFlags) {
+    if (flag == limit.flag) return SetLimit(limit, value, &flags->limits);
+  }
+  if (std::string* text = TextOf(flag, flags)) {
+    // An empty variable of a script must not turn protection off.
+    if (value.empty()) return absl::InvalidArgumentError(absl::StrCat("--", flag, ": is empty"));
+    *text = value;
   } else if (flag == "log-level") {
     if (std::find(kLogLevels.begin(), kLogLevels.end(), value) == kLogLevels.end()) {
       return absl::InvalidArgumentError(
@@ -86,6 +125,21 @@ Usage: rally-coordinator [--flag=value ...]
   --keep-jobs=N           Jobs that have ended and are kept as history, with their events and log
                           lines; the oldest go first. Default 1000. Of a job's log lines the newest
                           100000 are kept.
+  --tls-cert=FILE, --tls-key=FILE  Certificate and private key of the coordinator, PEM: TLS on both
+                          addresses. Default: none.
+  --tls-ca=FILE           Clients and members must show a certificate from this authority, PEM.
+                          Default: they need none.
+  --token-file=FILE       Who may call, a line "NAME ROLE sha256:DIGEST" for every token; ROLE is
+                          viewer, submitter, admin or member. Needs TLS. Default: everybody.
+  --data-root=DIRECTORY   Jobs may read and write in this directory only, by paths resolved; may be
+                          repeated. Default: everywhere.
+  --insecure              Listen on other than loopback addresses without the above.
+  --max-job-bytes=N       Largest job, in bytes on the wire. Default 1048576.
+  --max-job-members=N     Most workers and attention servers that a job may ask for. Default 2048.
+  --max-active-jobs=N     Jobs that have not ended. Default 10000.
+  --max-streams=N         Open streams of users (watch, logs). Default 10000.
+  --max-sessions=N        Connected members. Default 4096.
+  --max-message-bytes=N   Largest message taken. Default 67108864.
   --address-file=FILE     Once serving, write {"grpc": "host:port", "http": "host:port", "pid": N}
                           there, so that scripts find free ports. Default: none.
   --log-level=LEVEL       debug, info, warning or error. Default info.
@@ -93,6 +147,9 @@ Usage: rally-coordinator [--flag=value ...]
 
 Ctrl-C or SIGTERM stops it cleanly; started again on the same data directory it goes on: jobs that
 ran continue from their newest checkpoint.
+
+Certificates and tokens are read again when their files change. docs/security.md tells how to make
+them.
 
 Example, with one worker and one attention server:
   rally-coordinator --data-dir=/var/lib/rally &
@@ -110,6 +167,10 @@ absl::StatusOr<CoordinatorFlags> ParseCoordinatorFlags(const std::vector<std::st
     if (argument == "--help" || argument == "-h") {
       flags.help = true;
       return flags;
+    }
+    if (argument == "--insecure") {
+      flags.security.insecure = true;
+      continue;
     }
     if (!absl::ConsumePrefix(&argument, "--")) {
       return absl::InvalidArgumentError(absl::StrCat("\"", argument, "\": flags begin with --"));

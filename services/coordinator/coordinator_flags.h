@@ -9,6 +9,7 @@
 
 #include "services/coordinator/coordinator_core.h"
 #include "services/coordinator/listen_address.h"
+#include "services/coordinator/security_options.h"
 
 namespace rally {
 
@@ -19,6 +20,8 @@ struct CoordinatorFlags {
   std::string address_file;  // Empty: none is written.
   std::string log_level = "info";
   CoreOptions core;
+  SecurityOptions security;
+  ServiceLimits limits;
   bool help = false;
 };
 

@@ -36,6 +36,14 @@ void CoordinatorMetrics::CountRpc(const std::string& method, absl::StatusCode co
       .Increment();
 }
 
+void CoordinatorMetrics::CountRefusal(const std::string& method, absl::StatusCode code) {
+  registry_
+      .Counter("rally_calls_refused_total",
+               "Calls refused for who made them, gRPC and HTTP, by method and code.",
+               {{"method", method}, {"code", absl::StatusCodeToString(code)}})
+      .Increment();
+}
+
 void CoordinatorMetrics::CountHttp(const std::string& path, int code) {
   registry_
       .Counter("rally_http_requests_total", "Requests of the HTTP front end, by path and code.",

@@ -21,6 +21,8 @@ class CoordinatorMetrics {
   CoordinatorMetrics();
 
   void CountRpc(const std::string& method, absl::StatusCode code);
+  // A call that was refused for who made it; `method` as the authenticator knows it.
+  void CountRefusal(const std::string& method, absl::StatusCode code);
   void CountHttp(const std::string& path, int code);
   void RecordStep(const std::string& job_id, const v1::StepReport& report);
   void RecordValidation(const std::string& job_id, const v1::ValidationReport& report);

@@ -1,5 +1,6 @@
 #include "services/coordinator/http_front_end.h"
 
+#include <atomic>
 #include <string>
 #include <thread>
 #include <utility>
@@ -7,6 +8,7 @@
 #include <httplib.h>
 
 #include "common/status_macros.h"
+#include "services/coordinator/http_tls.h"
 
 namespace rally {
 namespace {
@@ -22,36 +24,31 @@ void SetSocketOptions(socket_t socket) {
 
 class HttplibFrontEnd final : public HttpFrontEnd {
  public:
-  HttplibFrontEnd(CoordinatorMetrics* metrics, std::function<absl::Status()> ready)
-      : metrics_(metrics), ready_(std::move(ready)) {
-    server_.new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
-    server_.set_socket_options(SetSocketOptions);
-    server_.set_read_timeout(kTimeoutSeconds);
-    server_.set_write_timeout(kTimeoutSeconds);
-    server_.set_keep_alive_timeout(kTimeoutSeconds);
-    server_.set_payload_max_length(1 << 16);
-    server_.Get("/metrics", [this](const httplib::Request&, httplib::Response& response) {
-      response.set_content(metrics_->Text(), "text/plain; version=0.0.4; charset=utf-8");
-    });
-    server_.Get("/healthz", [](const httplib::Request&, httplib::Response& response) {
-      response.set_content("ok\n", "text/plain");
-    });
-    server_.Get("/readyz", [this](const httplib::Request&, httplib::Response& response) {
-      const absl::Status status = ready_();
-      response.status = status.ok() ? 200 : 503;
-      response.set_content(status.ok() ? "ok\n" : std::string(status.message()) + "\n",
-                           "text/plain");
-    });
-    server_.set_logger([this](const httplib::Request& request, const httplib::Response& response) {
-      // Paths that are not served share one series, however they were refused.
-      const bool served =
-          request.path == "/metrics" || request.path == "/healthz" || request.path == "/readyz";
-      metrics_->CountHttp(served ? request.path : "other", response.status);
-    });
+  // `tls` may be null: plain HTTP, and nothing is asked of a caller.
+  HttplibFrontEnd(std::unique_ptr<HttpTls> tls, std::shared_ptr<Authenticator> authenticator,
+                  CoordinatorMetrics* metrics, std::function<absl::Status()> ready)
+      : tls_(std::move(tls)),
+        authenticator_(std::move(authenticator)),
+        metrics_(metrics),
+        ready_(std::move(ready)),
+        server_(MakeServer(tls_.get())) {
+    server_->new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
+    server_->set_socket_options(SetSocketOptions);
+    server_->set_read_timeout(kTimeoutSeconds);
+    server_->set_write_timeout(kTimeoutSeconds);
+    server_->set_keep_alive_timeout(kTimeoutSeconds);
+    server_->set_payload_max_length(1 << 16);
+    if (tls_ != nullptr) {
+      server_->set_pre_routing_handler(
+          [this](const httplib::Request& request, httplib::Response& response) {
+            return Guard(request, &response);
+          });
+    }
+    AddPages();
   }
 
   ~HttplibFrontEnd() override {
-    server_.stop();
+    server_->stop();
     if (thread_.joinable()) thread_.join();
   }
 
@@ -59,37 +56,105 @@ class HttplibFrontEnd final : public HttpFrontEnd {
     RALLY_RETURN_IF_ERROR(ProbeListen(address));
     address_ = address;
     if (address.port == 0) {
-      address_.port = server_.bind_to_any_port(address.host.c_str());
-    } else if (!server_.bind_to_port(address.host.c_str(), address.port)) {
+      address_.port = server_->bind_to_any_port(address.host.c_str());
+    } else if (!server_->bind_to_port(address.host.c_str(), address.port)) {
       address_.port = -1;
     }
     if (address_.port <= 0) {
       return absl::UnavailableError("cannot listen on " + address.ToString());
     }
-    thread_ = std::thread([this] { server_.listen_after_bind(); });
+    thread_ = std::thread([this] { server_->listen_after_bind(); });
     // Once it has answered it runs, and can be stopped.
-    httplib::Client client(address_.host, address_.port);
-    client.set_connection_timeout(kTimeoutSeconds);
-    if (client.Get("/healthz")) return absl::OkStatus();
+    if (Answers()) {
+      started_ = true;
+      return absl::OkStatus();
+    }
     return absl::InternalError("the HTTP front end does not answer on " + address_.ToString());
   }
 
   const ListenAddress& address() const override { return address_; }
 
  private:
+  static std::unique_ptr<httplib::Server> MakeServer(HttpTls* tls) {
+    if (tls == nullptr) return std::make_unique<httplib::Server>();
+    return std::make_unique<httplib::SSLServer>([tls](SSL_CTX& context) {
+      tls->Attach(&context);
+      return true;
+    });
+  }
+
+  // Whether anything at all is answered, a refusal included.
+  bool Answers() const {
+    const std::unique_ptr<httplib::ClientImpl> client =
+        tls_ != nullptr ? std::make_unique<httplib::SSLClient>(address_.host, address_.port)
+                        : std::make_unique<httplib::ClientImpl>(address_.host, address_.port);
+    client->set_connection_timeout(kTimeoutSeconds);
+    client->enable_server_certificate_verification(false);  // Nothing is told to it.
+    return static_cast<bool>(client->Get("/healthz"));
+  }
+
+  // Before every page.
+  httplib::Server::HandlerResponse Guard(const httplib::Request& request,
+                                         httplib::Response* response) {
+    if (!started_) {
+      response->status = 503;
+      return httplib::Server::HandlerResponse::Handled;
+    }
+    CallIdentity identity;
+    identity.certificate = HttpTls::HasCertificate(request.ssl);
+    if (request.get_header_value_count("Authorization") == 1) {
+      identity.authorization = request.get_header_value("Authorization");
+    }
+    const absl::Status status = authenticator_->Check(identity, request.path);
+    if (status.ok()) return httplib::Server::HandlerResponse::Unhandled;
+    response->status = absl::IsUnauthenticated(status) ? 401 : 403;
+    if (response->status == 401) response->set_header("WWW-Authenticate", "Bearer");
+    response->set_content(std::string(status.message()) + "\n", "text/plain");
+    return httplib::Server::HandlerResponse::Handled;
+  }
+
+  void AddPages() {
+    server_->Get("/metrics", [this](const httplib::Request&, httplib::Response& response) {
+      response.set_content(metrics_->Text(), "text/plain; version=0.0.4; charset=utf-8");
+    });
+    server_->Get("/healthz", [](const httplib::Request&, httplib::Response& response) {
+      response.set_content("ok\n", "text/plain");
+    });
+    server_->Get("/readyz", [this](const httplib::Request&, httplib::Response& response) {
+      const absl::Status status = ready_();
+      response.status = status.ok() ? 200 : 503;
+      response.set_content(status.ok() ? "ok\n" : std::string(status.message()) + "\n",
+                           "text/plain");
+    });
+    server_->set_logger([this](const httplib::Request& request, const httplib::Response& response) {
+      // Paths that are not served share one series, however they were refused.
+      const bool served =
+          request.path == "/metrics" || request.path == "/healthz" || request.path == "/readyz";
+      metrics_->CountHttp(served ? request.path : "other", response.status);
+    });
+  }
+
+  const std::unique_ptr<HttpTls> tls_;
+  const std::shared_ptr<Authenticator> authenticator_;
   CoordinatorMetrics* const metrics_;
   const std::function<absl::Status()> ready_;
-  httplib::Server server_;
+  const std::unique_ptr<httplib::Server> server_;
   ListenAddress address_;
+  std::atomic<bool> started_{false};
   std::thread thread_;
 };
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<HttpFrontEnd>> HttpFrontEnd::Start(
-    const ListenAddress& address, CoordinatorMetrics* metrics,
-    std::function<absl::Status()> ready) {
-  auto front_end = std::make_unique<HttplibFrontEnd>(metrics, std::move(ready));
+    const ListenAddress& address, const TlsFiles& tls, std::shared_ptr<Authenticator> authenticator,
+    CoordinatorMetrics* metrics, std::function<absl::Status()> ready) {
+  std::unique_ptr<HttpTls> https;
+  if (!tls.cert.empty()) {
+    RALLY_ASSIGN_OR_RETURN(https, HttpTls::Create(tls));
+  }
+  auto front_end = std::make_unique<HttplibFrontEnd>(std::move(https), std::move(authenticator),
+                                                     metrics, std::move(ready));
   RALLY_RETURN_IF_ERROR(front_end->Listen(address));
   return std::unique_ptr<HttpFrontEnd>(std::move(front_end));
 }

@@ -34,14 +34,6 @@ absl::StatusOr<absl::Duration> GracePeriod(const v1::CancelJobRequest& request) 
       absl::StrCat("grace_period: ", absl::FormatDuration(grace), " is not in [0s, 1h]"));
 }
 
-// The spec as it would be queued. A job of this id that exists only needs comparing.
-absl::StatusOr<JobSpec> Admit(const v1::SubmitJobRequest& request, bool exists) {
-  RALLY_RETURN_IF_ERROR(CheckJobId(request.job_id()));
-  RALLY_ASSIGN_OR_RETURN(JobSpec spec, FromProto(request.spec()));
-  if (!exists) RALLY_RETURN_IF_ERROR(CheckDataset(&spec));
-  return spec;
-}
-
 absl::Status CheckAtLeastZero(absl::string_view field, int64_t value) {
   if (value >= 0) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(field, ": ", value, " is negative"));
@@ -58,8 +50,42 @@ class RefusedStream final : public grpc::ServerWriteReactor<Message> {
 }  // namespace
 
 JobServiceImpl::JobServiceImpl(const JobBoard* board, Store* store, ChangeFeed* feed,
-                               EventQueue* events, CoordinatorMetrics* metrics)
-    : board_(board), store_(store), feed_(feed), events_(events), metrics_(metrics) {}
+                               EventQueue* events, CoordinatorMetrics* metrics, DataRoots roots,
+                               const ServiceLimits& limits)
+    : board_(board),
+      store_(store),
+      feed_(feed),
+      events_(events),
+      metrics_(metrics),
+      roots_(std::move(roots)),
+      limits_(limits) {}
+
+absl::StatusOr<JobSpec> JobServiceImpl::Admit(const v1::SubmitJobRequest& request,
+                                              bool exists) const {
+  RALLY_RETURN_IF_ERROR(CheckJobId(request.job_id()));
+  RALLY_RETURN_IF_ERROR(CheckLimit("--max-job-bytes", "the job's bytes",
+                                   static_cast<int64_t>(request.spec().ByteSizeLong()),
+                                   limits_.job_bytes));
+  RALLY_ASSIGN_OR_RETURN(JobSpec spec, FromProto(request.spec()));
+  RALLY_RETURN_IF_ERROR(CheckLimit("--max-job-members", "workers and dedicated attention servers",
+                                   int64_t{spec.workers} + spec.attention.dedicated,
+                                   limits_.job_members));
+  RALLY_RETURN_IF_ERROR(roots_.Confine(&spec));
+  if (!exists) RALLY_RETURN_IF_ERROR(CheckDataset(&spec));
+  return spec;
+}
+
+absl::Status JobServiceImpl::BeginStream() {
+  const absl::Status room =
+      CheckLimit("--max-streams", "open streams of users", ++streams_, limits_.streams);
+  if (!room.ok()) --streams_;
+  return room;
+}
+
+void JobServiceImpl::EndStream(const char* method, grpc::StatusCode code) {
+  --streams_;
+  metrics_->CountRpc(method, static_cast<absl::StatusCode>(code));
+}
 
 void JobServiceImpl::Finish(grpc::ServerUnaryReactor* reactor, const char* method,
                             const absl::Status& status) {
@@ -163,6 +189,7 @@ grpc::ServerWriteReactor<v1::JobEvent>* JobServiceImpl::WatchJob(
   const std::string job_id = request->job_id();
   absl::Status status = CheckAtLeastZero("after_sequence", request->after_sequence());
   if (status.ok() && board_->Get(job_id) == nullptr) status = NoSuchJob(job_id);
+  if (status.ok()) status = BeginStream();
   if (!status.ok()) {
     metrics_->CountRpc("WatchJob", status.code());
     return new RefusedStream<v1::JobEvent>(status);
@@ -175,9 +202,7 @@ grpc::ServerWriteReactor<v1::JobEvent>* JobServiceImpl::WatchJob(
     return store_->ReadEvents(job_id, after, kPageSize);
   };
   source.ended = [this, job_id] { return Ended(job_id); };
-  source.done = [this](grpc::StatusCode code) {
-    metrics_->CountRpc("WatchJob", static_cast<absl::StatusCode>(code));
-  };
+  source.done = [this](grpc::StatusCode code) { EndStream("WatchJob", code); };
   return new FollowStream<v1::JobEvent>(std::move(source), feed_);
 }
 
@@ -187,6 +212,7 @@ grpc::ServerWriteReactor<v1::LogLine>* JobServiceImpl::StreamLogs(
   absl::Status status = CheckAtLeastZero("after_sequence", request->after_sequence());
   if (status.ok()) status = CheckAtLeastZero("rank", request->rank());
   if (status.ok() && board_->Get(job_id) == nullptr) status = NoSuchJob(job_id);
+  if (status.ok()) status = BeginStream();
   if (!status.ok()) {
     metrics_->CountRpc("StreamLogs", status.code());
     return new RefusedStream<v1::LogLine>(status);
@@ -202,9 +228,7 @@ grpc::ServerWriteReactor<v1::LogLine>* JobServiceImpl::StreamLogs(
     return store_->ReadLogs(job_id, rank, after, kPageSize);
   };
   source.ended = [this, job_id, follow] { return !follow || Ended(job_id); };
-  source.done = [this](grpc::StatusCode code) {
-    metrics_->CountRpc("StreamLogs", static_cast<absl::StatusCode>(code));
-  };
+  source.done = [this](grpc::StatusCode code) { EndStream("StreamLogs", code); };
   return new FollowStream<v1::LogLine>(std::move(source), feed_);
 }
 

@@ -17,16 +17,19 @@
 #include "rally/v1/jobs.grpc.pb.h"
 #include "services/coordinator/change_feed.h"
 #include "services/coordinator/coordinator_metrics.h"
+#include "services/coordinator/data_roots.h"
 #include "services/coordinator/event_queue.h"
 #include "services/coordinator/job_board.h"
+#include "services/coordinator/security_options.h"
 #include "services/coordinator/store.h"
 
 namespace rally {
 
 class JobServiceImpl final : public v1::JobService::CallbackService {
  public:
+  // Jobs' paths stay below `roots`; of `limits` those of jobs and streams count here.
   JobServiceImpl(const JobBoard* board, Store* store, ChangeFeed* feed, EventQueue* events,
-                 CoordinatorMetrics* metrics);
+                 CoordinatorMetrics* metrics, DataRoots roots, const ServiceLimits& limits);
 
   // Completes the call that waits for `request`.
   void Answer(RequestId request, const absl::StatusOr<v1::Job>& answer);
@@ -57,6 +60,11 @@ class JobServiceImpl final : public v1::JobService::CallbackService {
     const char* method = nullptr;
   };
 
+  // The spec as it would be queued. A job of this id that exists only needs comparing.
+  absl::StatusOr<JobSpec> Admit(const v1::SubmitJobRequest& request, bool exists) const;
+  // Counts a stream, until EndStream, or says that there are too many.
+  absl::Status BeginStream();
+  void EndStream(const char* method, grpc::StatusCode code);
   void Finish(grpc::ServerUnaryReactor* reactor, const char* method, const absl::Status& status);
   // Fills `event->request` and hands it to the loop; the call is answered later.
   template <typename RequestEvent>
@@ -68,7 +76,10 @@ class JobServiceImpl final : public v1::JobService::CallbackService {
   ChangeFeed* const feed_;
   EventQueue* const events_;
   CoordinatorMetrics* const metrics_;
+  const DataRoots roots_;
+  const ServiceLimits limits_;
 
+  std::atomic<int64_t> streams_{0};  // Open.
   std::atomic<bool> stopped_{false};
   absl::Mutex mutex_;
   RequestId last_request_ ABSL_GUARDED_BY(mutex_) = 0;

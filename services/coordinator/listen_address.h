@@ -15,6 +15,8 @@ struct ListenAddress {
   int port = 0;      // [0, 65535]; 0: any free one.
 
   std::string ToString() const;
+  // Whether only this machine reaches it: 127.0.0.0/8, ::1 and "localhost".
+  bool loopback() const;
 };
 
 // "127.0.0.1:7070", "[::1]:7070", "localhost:0". InvalidArgument says what is wrong.

@@ -71,6 +71,11 @@ class Process:
 class Cluster:
     """A coordinator, model workers and attention servers; a context manager."""
 
+    # Flags beside those that every cluster needs: of the coordinator, of members, of `rally`.
+    coordinator_flags = ()
+    member_flags = ()
+    user_flags = ()
+
     def __init__(self, workers=0, attention_servers=0):
         self.directory = tempfile.mkdtemp(prefix="rally-cluster-")
         self.members = {}
@@ -107,7 +112,8 @@ class Cluster:
             os.unlink(address_file)
         self.coordinator = Process("coordinator", [
             "rally-coordinator", f"--listen={self.address or '127.0.0.1:0'}", "--http=127.0.0.1:0",
-            f"--data-dir={self.path('coordinator-data')}", f"--address-file={address_file}"
+            f"--data-dir={self.path('coordinator-data')}", f"--address-file={address_file}",
+            *self.coordinator_flags
         ], self.directory)
 
         def addresses():
@@ -122,7 +128,7 @@ class Cluster:
     def add_member(self, role, name, *flags):
         self.members[name] = Process(name, [
             "rally-worker", f"--role={role}", f"--coordinator={self.address}", f"--id={name}",
-            "--threads=1", *flags
+            "--threads=1", *self.member_flags, *flags
         ], self.directory)
         return self.members[name]
 
@@ -148,7 +154,7 @@ class Cluster:
     # ---- The command line ----
 
     def rally(self, *arguments, check=True):
-        result = run_rally(f"--coordinator={self.address}", "--json", *arguments)
+        result = run_rally(f"--coordinator={self.address}", "--json", *self.user_flags, *arguments)
         if check and result.returncode != 0:
             raise RuntimeError(f"rally {' '.join(arguments)}: {result.returncode}\n{result.stderr}")
         return result

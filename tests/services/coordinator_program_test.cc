@@ -82,6 +82,11 @@ TEST_F(CoordinatorProgramTest, HelpTeachesAndWrongUsageIsExitCode2) {
                                                        {"--log-level=loud"},
                                                        {"--round-timeout=0s"},
                                                        {"--keep-jobs=0"},
+                                                       {"--max-active-jobs=0"},
+                                                       {"--max-message-bytes=999999999999"},
+                                                       {"--token-file="},
+                                                       {"--data-root=relative"},
+                                                       {"--tls-cert=only-one-of-two"},
                                                        {"stray"},
                                                        {"--http"}};
   for (const std::vector<std::string>& flags : wrong) {
@@ -89,6 +94,29 @@ TEST_F(CoordinatorProgramTest, HelpTeachesAndWrongUsageIsExitCode2) {
     EXPECT_EQ(program.Wait(deadline_), 2) << flags[0];
     EXPECT_THAT(program.Output(), HasSubstr("see rally-coordinator --help"));
   }
+}
+
+TEST_F(CoordinatorProgramTest, OtherMachinesNeedTlsAndTokensAndDataRoots) {
+  const std::vector<std::string> outside = {"--listen=0.0.0.0:0", "--http=127.0.0.1:0",
+                                            "--data-dir=" + directory_ + "/data",
+                                            "--address-file=" + AddressFile()};
+  Program bare = Start(outside, "bare");
+  EXPECT_EQ(bare.Wait(deadline_), 2);
+  for (const char* text : {"--listen: 0.0.0.0:0", "--tls-cert", "--token-file", "--data-root",
+                           "listen on 127.0.0.1", "--insecure"}) {
+    EXPECT_THAT(bare.Output(), HasSubstr(text));
+  }
+  Program pages = Start({"--http=0.0.0.0:0", "--data-dir=" + directory_ + "/data"}, "pages");
+  EXPECT_EQ(pages.Wait(deadline_), 2);
+  EXPECT_THAT(pages.Output(), HasSubstr("--http: 0.0.0.0:0"));
+  EXPECT_FALSE(std::filesystem::exists(directory_ + "/data"));
+
+  std::vector<std::string> insecure = outside;
+  insecure.push_back("--insecure");
+  Program program = Start(insecure);
+  EXPECT_TRUE(WaitAddresses().contains("grpc")) << program.Output();
+  program.Signal(SIGTERM);
+  EXPECT_EQ(program.Wait(deadline_), 0);
 }
 
 TEST_F(CoordinatorProgramTest, ServesUntilSigtermAndLeavesNothingListening) {

@@ -27,6 +27,7 @@ MAY_INCLUDE = {
 LIBRARIES = (
     (r"(torch|ATen|c10|c10d|caffe2)/", ("workers/model",)),
     (r"(grpc|grpcpp|google/protobuf)/", ("proto", "services", "workers")),
+    (r"openssl/", ("proto", "services")),
     (r"(ucp|uct|ucs)/", ("workers/transport",)),
     (r"(sqlite3|httplib|sentencepiece_processor)\.h|yaml-cpp/", ("services",)),
     (r"prometheus/", ("common", "services")),

@@ -64,7 +64,7 @@ class SessionTest : public ::testing::Test {
     options.coordinator = address;
     options.first_delay = absl::Milliseconds(10);
     options.longest_delay = absl::Milliseconds(100);
-    return Session::Start(options, &outbox_, &handler_);
+    return *Session::Start(options, &outbox_, &handler_);
   }
 
   v1::MemberMessage FailedMessage(const std::string& text) {

@@ -14,7 +14,8 @@ TEST(WorkerOptionsTest, ReadsEveryFlag) {
       {"--role=attention", "--coordinator", "10.0.0.1:99", "--id=a", "--advertise-host=10.0.0.2",
        "--threads=3", "--cpus=0-2", "--transports=tcp", "--network-devices=eth0",
        "--phase-timeout=90s", "--grace=0", "--log-level=debug", "--instruction-set=avx2",
-       "--checksums=off"});
+       "--checksums=off", "--tls-ca=ca", "--tls-cert=cert", "--tls-key", "key",
+       "--token-file=token"});
   ASSERT_TRUE(options.ok()) << options.status();
   EXPECT_EQ(options->role, v1::MEMBER_ROLE_ATTENTION);
   EXPECT_EQ(options->coordinator, "10.0.0.1:99");
@@ -29,6 +30,8 @@ TEST(WorkerOptionsTest, ReadsEveryFlag) {
   EXPECT_EQ(options->log_level, "debug");
   EXPECT_EQ(options->instruction_set, CpuInstructionSet::kAvx2);
   EXPECT_FALSE(options->checksums);
+  EXPECT_EQ(options->security.tls, (TlsFiles{"ca", "cert", "key"}));
+  EXPECT_EQ(options->security.token_file, "token");
 }
 
 TEST(WorkerOptionsTest, NamesTheFlagAndWhatItAccepts) {
@@ -47,6 +50,7 @@ TEST(WorkerOptionsTest, NamesTheFlagAndWhatItAccepts) {
       {"--instruction-set=sse",
        "--instruction-set: \"sse\" is not best, portable, avx2, avx512 or avx512_bf16"},
       {"--checksums=no", "--checksums: \"no\" is not on or off"},
+      {"--token-file=", "--token-file: \"\" is not the path of a file"},
       {"--id=", "--id: \"\" is not a name"},
       {"--profile-request=x", "--profile-request: goes with --role=profile"},
       {"--role=profile", "--profile-request: goes with --role=profile"},
@@ -70,7 +74,8 @@ TEST(WorkerOptionsTest, HelpNamesEveryFlagAndNeedsNoRole) {
   for (const char* flag :
        {"--role", "--coordinator", "--id", "--threads", "--cpus", "--advertise-host",
         "--transports", "--network-devices", "--phase-timeout", "--grace", "--log-level",
-        "--instruction-set", "--checksums"}) {
+        "--instruction-set", "--checksums", "--tls-ca", "--tls-cert", "--tls-key",
+        "--token-file"}) {
     EXPECT_THAT(kWorkerHelp, HasSubstr(flag));
   }
 }
