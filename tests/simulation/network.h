@@ -56,6 +56,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void CloseAtMember(Ending ending);
   void CloseAtCoordinator(Ending ending);
   void Break(Ending ending);  // By the network.
+  void Refuse() { member_open_ = coordinator_open_ = false; }  // Nobody is there.
 
   const std::string& link() const { return link_; }
   bool open() const { return member_open_ && coordinator_open_; }

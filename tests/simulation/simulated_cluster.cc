@@ -38,8 +38,10 @@ JobSpec SimulatedCluster::MakeUpSpec(const std::string& job_id, int64_t workers,
   spec.attention.dedicated = static_cast<int32_t>(random.Between(0, servers));
   spec.training.steps = random.Between(1, 8);
   spec.validation.every = random.Below(4);
-  if (random.Chance(0.85)) spec.checkpoint.directory = absl::StrCat("checkpoints/", job_id);
-  spec.checkpoint.every = random.Below(4);
+  if (random.Chance(0.85)) {
+    spec.checkpoint.directory = absl::StrCat("checkpoints/", job_id);
+    spec.checkpoint.every = random.Below(4);
+  }
   spec.priority = static_cast<int32_t>(random.Below(2));
   spec.max_restarts = static_cast<int32_t>(random.Chance(0.5) ? random.Below(4) : 1000);
   return spec;

@@ -5,13 +5,20 @@
 
 #include <absl/types/span.h>
 
-#include "proto/convert.h"
+#include <absl/strings/str_cat.h>
+#include "services/coordinator/conditions.h"
 #include "tests/simulation/message_text.h"
 
 namespace rally::simulation {
 namespace {
 
 constexpr absl::Duration kTickInterval = absl::Seconds(1);
+
+// Why the job has ended; nothing before.
+std::string CompletionOf(const v1::JobStatus& status) {
+  const v1::Condition* completed = FindCondition(status, "Completed");
+  return completed == nullptr ? "" : absl::StrCat(": ", completed->message());
+}
 
 PlannedRound MakeUpPlan(const RequestPlan& request) {
   PlannedRound planned;
@@ -170,7 +177,7 @@ void SimulatedCoordinator::Do(const PersistJob& action) {
   const v1::JobStatus& status = action.job.status();
   board_.insert(action.job.job_id());
   world_.Note("job ", action.job.job_id(), ": phase ", status.phase(), ", epoch ", status.epoch(),
-              ", step ", status.step(), ", restarts ", status.restarts());
+              ", step ", status.step(), ", restarts ", status.restarts(), CompletionOf(status));
 }
 
 void SimulatedCoordinator::Do(const DeleteJob& action) { board_.erase(action.job_id); }

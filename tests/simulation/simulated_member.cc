@@ -55,7 +55,10 @@ void SimulatedMember::Connect() {
   connection->member.ended = [this, ended = connection.get()] {
     process_.Do([this, ended] { StreamEnded(ended); });
   };
-  if (!setup_.reach(connection)) return ConnectLater();
+  if (!setup_.reach(connection)) {
+    connection->Refuse();
+    return ConnectLater();
+  }
   connection_ = connection;
   welcomed_ = false;
   outbox_.clear();

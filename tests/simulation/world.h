@@ -5,8 +5,10 @@
 #ifndef RALLY_TESTS_SIMULATION_WORLD_H_
 #define RALLY_TESTS_SIMULATION_WORLD_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <string>
 #include <utility>
@@ -44,7 +46,7 @@ class Process {
 
   bool alive() const { return alive_; }
   void Die() { alive_ = false; }
-  void PauseUntil(absl::Time moment) { paused_until_ = moment; }
+  void PauseUntil(absl::Time moment) { paused_until_ = std::max(paused_until_, moment); }
 
   void After(absl::Duration delay, std::function<void()> deed) {
     world_.timeline.After(delay, [this, deed = std::move(deed)]() mutable { Do(std::move(deed)); });
@@ -52,15 +54,26 @@ class Process {
   // At once, unless it is paused: then in its turn when it goes on.
   void Do(std::function<void()> deed) {
     if (!alive_) return;
-    if (world_.timeline.now() >= paused_until_) return deed();
-    world_.timeline.At(paused_until_,
-                       [this, deed = std::move(deed)]() mutable { Do(std::move(deed)); });
+    if (waiting_.empty() && !paused()) return deed();
+    waiting_.push_back(std::move(deed));
+    if (waiting_.size() == 1) world_.timeline.At(paused_until_, [this] { GoOn(); });
   }
 
  private:
+  bool paused() const { return world_.timeline.now() < paused_until_; }
+  void GoOn() {
+    while (alive_ && !paused() && !waiting_.empty()) {
+      const std::function<void()> deed = std::move(waiting_.front());
+      waiting_.pop_front();
+      deed();
+    }
+    if (alive_ && !waiting_.empty()) world_.timeline.At(paused_until_, [this] { GoOn(); });
+  }
+
   World& world_;
   bool alive_ = true;
   absl::Time paused_until_ = absl::InfinitePast();
+  std::deque<std::function<void()>> waiting_;
 };
 
 }  // namespace rally::simulation
