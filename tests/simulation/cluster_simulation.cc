@@ -1,6 +1,6 @@
 #include "tests/simulation/cluster_simulation.h"
 
-#include <utility>
+#include <algorithm>
 
 #include <absl/strings/str_cat.h>
 
@@ -42,6 +42,8 @@ SimulationResult SimulateCluster(uint64_t seed, const Parts& parts, size_t trace
   result.trace_hash = world.trace.hash();
   result.last_lines = world.trace.LastLines();
   result.simulated = world.timeline.elapsed();
+  result.unrest = std::max(absl::ZeroDuration(), world.timeline.now() - quiet);
+  result.reasons = world.reasons;
   result.coordinator_processes = cluster.coordinator_processes();
   result.member_processes = cluster.member_processes();
   for (const auto& [id, job] : cluster.store().jobs()) {

@@ -24,10 +24,12 @@ struct SimulationResult {
   std::string last_lines;  // Of the trace.
   int64_t events = 0;
   absl::Duration simulated;
+  absl::Duration unrest;  // From the end of the faults to the end of the last job.
   int64_t coordinator_processes = 0;
   int64_t member_processes = 0;
-  int64_t epochs = 0;                   // Of all jobs.
-  std::map<std::string, int64_t> ends;  // Jobs by phase.
+  int64_t epochs = 0;                      // Of all jobs.
+  std::map<std::string, int64_t> ends;     // Jobs by phase.
+  std::map<std::string, int64_t> reasons;  // Of jobs that were queued again or ended.
 };
 
 // `trace_lines` at most are in the result.

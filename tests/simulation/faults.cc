@@ -22,6 +22,7 @@ FaultInjector::FaultInjector(World* world, FaultTargets* targets)
   rates.machine_error = rate(0.05);
   rates.bad_loss = rate(0.005);
   rates.slow_work = rate(0.1);
+  rates.stuck_work = rate(0.02);
   rates.slow_store = rate(0.1);
   for (const Strike strike :
        {&FaultTargets::CrashMember, &FaultTargets::StopMember, &FaultTargets::PauseMember,

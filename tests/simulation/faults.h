@@ -26,8 +26,9 @@ struct FaultRates {
   double failed_plan = 0;
   double user_error = 0;  // Of a member's work.
   double machine_error = 0;
-  double bad_loss = 0;   // The loss of a round is no number.
-  double slow_work = 0;  // A member's work takes far longer.
+  double bad_loss = 0;    // The loss of a round is no number.
+  double slow_work = 0;   // A member's work takes far longer.
+  double stuck_work = 0;  // It takes longer than anybody waits.
   double slow_store = 0;
 };
 

@@ -302,6 +302,7 @@ absl::Status MemberRunner::Accident() {
 
 absl::Duration MemberRunner::Work(absl::Duration longest) {
   Random& random = world_.random;
+  if (random.Chance(world_.faults.stuck_work)) return absl::Minutes(2);
   if (random.Chance(world_.faults.slow_work)) longest *= 40;
   return random.Between(longest * 0.1, longest);
 }

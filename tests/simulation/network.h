@@ -55,7 +55,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void Tell(std::shared_ptr<const v1::CoordinatorMessage> message);  // To the member.
   void CloseAtMember(Ending ending);
   void CloseAtCoordinator(Ending ending);
-  void Break(Ending ending);  // By the network.
+  void Break(Ending ending);                                   // By the network.
   void Refuse() { member_open_ = coordinator_open_ = false; }  // Nobody is there.
 
   const std::string& link() const { return link_; }

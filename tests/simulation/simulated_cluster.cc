@@ -16,8 +16,8 @@ SimulatedCluster::SimulatedCluster(World* world, const Parts& parts)
   core_options_.release_timeout = absl::Seconds(20);
   core_options_.round_timeout = absl::Seconds(40);
   Random& random = world_.random;
-  const int64_t workers = random.Between(1, 4);
-  const int64_t servers = random.Below(3);
+  const int64_t workers = random.Between(1, 5);
+  const int64_t servers = random.Below(4);
   AddSeats(v1::MEMBER_ROLE_MODEL, "worker-", workers);
   AddSeats(v1::MEMBER_ROLE_ATTENTION, "server-", servers);
   const int64_t jobs = random.Between(1, 3);

@@ -3,9 +3,9 @@
 #include <iterator>
 #include <utility>
 
+#include <absl/strings/str_cat.h>
 #include <absl/types/span.h>
 
-#include <absl/strings/str_cat.h>
 #include "services/coordinator/conditions.h"
 #include "tests/simulation/message_text.h"
 
@@ -14,10 +14,10 @@ namespace {
 
 constexpr absl::Duration kTickInterval = absl::Seconds(1);
 
-// Why the job has ended; nothing before.
-std::string CompletionOf(const v1::JobStatus& status) {
-  const v1::Condition* completed = FindCondition(status, "Completed");
-  return completed == nullptr ? "" : absl::StrCat(": ", completed->message());
+// Why a job that has ended or was queued again is where it is; null for the others.
+const v1::Condition* WhyNotRunning(const v1::JobStatus& status) {
+  if (IsFinal(status.phase())) return FindCondition(status, "Completed");
+  return status.phase() == v1::JOB_PHASE_QUEUED ? FindCondition(status, "Progressing") : nullptr;
 }
 
 PlannedRound MakeUpPlan(const RequestPlan& request) {
@@ -176,8 +176,10 @@ void SimulatedCoordinator::Do(const AppendJobEvent& action) {
 void SimulatedCoordinator::Do(const PersistJob& action) {
   const v1::JobStatus& status = action.job.status();
   board_.insert(action.job.job_id());
+  const v1::Condition* why = WhyNotRunning(status);
   world_.Note("job ", action.job.job_id(), ": phase ", status.phase(), ", epoch ", status.epoch(),
-              ", step ", status.step(), ", restarts ", status.restarts(), CompletionOf(status));
+              ", step ", status.step(), why == nullptr ? "" : ": " + why->message());
+  if (why != nullptr) ++world_.reasons[why->reason()];
 }
 
 void SimulatedCoordinator::Do(const DeleteJob& action) { board_.erase(action.job_id); }
@@ -217,9 +219,10 @@ void SimulatedCoordinator::PlanNext() {
   if (planning_ || to_plan_.empty()) return;
   planning_ = true;
   Random& random = world_.random;
-  const absl::Duration time = random.Chance(world_.faults.slow_plan)
-                                  ? random.Between(absl::Milliseconds(100), absl::Seconds(15))
-                                  : random.Between(absl::Milliseconds(1), absl::Milliseconds(40));
+  const absl::Duration time =
+      random.Chance(world_.faults.slow_plan)
+          ? random.Between(absl::Milliseconds(100), absl::Seconds(random.Chance(0.9) ? 10 : 60))
+          : random.Between(absl::Milliseconds(1), absl::Milliseconds(40));
   process_.After(time, [this] {
     const RequestPlan request = std::move(to_plan_.front());
     to_plan_.pop_front();

@@ -12,13 +12,15 @@
 
 #include <absl/strings/match.h>
 #include <absl/strings/numbers.h>
-#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
 #include <absl/strings/strip.h>
 #include <absl/time/time.h>
 
 #include "tests/simulation/cluster_simulation.h"
 
 namespace {
+
+using rally::simulation::SimulationResult;
 
 constexpr char kHelp[] =
     "cluster_simulation [--seed=N] [--seeds=M] [--trace=LINES] [--help]\n"
@@ -57,43 +59,74 @@ bool Parse(int argc, char** argv, Flags* flags) {
   return true;
 }
 
+// What many simulations went through.
+class Summary {
+ public:
+  void Add(uint64_t seed, const SimulationResult& result) {
+    ++seeds_;
+    events_ += result.events;
+    epochs_ += result.epochs;
+    coordinators_ += result.coordinator_processes;
+    members_ += result.member_processes;
+    simulated_ += result.simulated;
+    hash_ = hash_ * 31 + result.trace_hash;
+    if (result.unrest > longest_unrest_) {
+      longest_unrest_ = result.unrest;
+      most_restless_ = seed;
+    }
+    for (const auto& [phase, count] : result.ends) ends_[phase] += count;
+    for (const auto& [reason, count] : result.reasons) reasons_[reason] += count;
+  }
+
+  void Print(double seconds) const {
+    std::string text = absl::StrFormat(
+        "%d seeds hold: %d events, %s simulated, in %.1f s\n"
+        "%d epochs, %d coordinator and %d member processes; trace hash %016x\n"
+        "longest unrest after the faults: %s, seed %d\n",
+        seeds_, events_, absl::FormatDuration(simulated_), seconds, epochs_, coordinators_,
+        members_, hash_, absl::FormatDuration(longest_unrest_), most_restless_);
+    for (const auto& [phase, count] : ends_)
+      absl::StrAppendFormat(&text, "  %s %d\n", phase, count);
+    for (const auto& [reason, count] : reasons_) {
+      absl::StrAppendFormat(&text, "  %s %d\n", reason, count);
+    }
+    std::fputs(text.c_str(), stdout);
+  }
+
+ private:
+  int64_t seeds_ = 0;
+  int64_t events_ = 0;
+  int64_t epochs_ = 0;
+  int64_t coordinators_ = 0;
+  int64_t members_ = 0;
+  absl::Duration simulated_;
+  absl::Duration longest_unrest_;
+  uint64_t most_restless_ = 0;
+  uint64_t hash_ = 0;
+  std::map<std::string, int64_t> ends_;
+  std::map<std::string, int64_t> reasons_;
+};
+
 int Run(const Flags& flags) {
-  using rally::simulation::SimulationResult;
   constexpr int64_t kTraceOfBreach = 80;
   const bool always = flags.seeds == 1 && flags.trace > 0;
   const int64_t lines = flags.trace < 0 ? kTraceOfBreach : flags.trace;
-  int64_t events = 0, epochs = 0, coordinators = 0, members = 0;
-  absl::Duration simulated;
-  std::map<std::string, int64_t> ends;
-  uint64_t hashes = 0;
+  Summary summary;
   const auto start = std::chrono::steady_clock::now();
   for (uint64_t seed = flags.seed; seed < flags.seed + flags.seeds; ++seed) {
     const SimulationResult result = rally::simulation::SimulateCluster(seed, {}, lines);
     if (always || !result.breach.empty()) std::fputs(result.last_lines.c_str(), stdout);
     if (!result.breach.empty()) {
-      std::printf("seed %llu: %s\nreplay: cluster_simulation --seed=%llu --trace=1000\n",
-                  static_cast<unsigned long long>(seed), result.breach.c_str(),
-                  static_cast<unsigned long long>(seed));
+      std::fputs(absl::StrFormat("seed %d: %s\nreplay: cluster_simulation --seed=%d --trace=1000\n",
+                                 seed, result.breach, seed)
+                     .c_str(),
+                 stdout);
       return 1;
     }
-    events += result.events;
-    epochs += result.epochs;
-    coordinators += result.coordinator_processes;
-    members += result.member_processes;
-    simulated += result.simulated;
-    hashes = hashes * 31 + result.trace_hash;
-    for (const auto& [phase, count] : result.ends) ends[phase] += count;
+    summary.Add(seed, result);
   }
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-  std::printf("%llu seeds hold: %lld events, %s simulated, in %.1f s\n",
-              static_cast<unsigned long long>(flags.seeds), static_cast<long long>(events),
-              absl::FormatDuration(simulated).c_str(), took.count());
-  std::printf("%lld epochs, %lld coordinator and %lld member processes; trace hash %016llx\n",
-              static_cast<long long>(epochs), static_cast<long long>(coordinators),
-              static_cast<long long>(members), static_cast<unsigned long long>(hashes));
-  for (const auto& [phase, count] : ends) {
-    std::printf("  %-22s %lld jobs\n", phase.c_str(), static_cast<long long>(count));
-  }
+  summary.Print(took.count());
   return 0;
 }
 

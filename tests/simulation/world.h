@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <string>
 #include <utility>
 
@@ -37,6 +38,7 @@ struct World {
   Trace trace;
   Invariants invariants;
   FaultRates faults;
+  std::map<std::string, int64_t> reasons;  // Why jobs were queued again or ended: how often.
 };
 
 // Does nothing once it is dead, and nothing while it is paused, as a stopped process.
