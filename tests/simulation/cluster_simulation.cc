@@ -32,12 +32,12 @@ SimulationResult SimulateCluster(uint64_t seed, const Parts& parts, size_t trace
     ++result.events;
     if (world.timeline.now() < next_look) continue;
     next_look = world.timeline.now() + kLookAround;
+    cluster.Check();
     if (cluster.AtRest()) break;
     if (world.timeline.now() > quiet + kPatience) {
       world.invariants.Break(absl::StrCat("no rest after the faults: ", cluster.Unrest()));
     }
   }
-  world.invariants.CheckKept(cluster.store().jobs());
   result.breach = world.invariants.breach();
   result.trace_hash = world.trace.hash();
   result.last_lines = world.trace.LastLines();

@@ -85,6 +85,9 @@ void Invariants::Stored(const v1::Job& job) {
   if (record.final_status != 0 && record.final_status != HashOf(status.SerializeAsString())) {
     Break(absl::StrCat(who, ": changed after its end"));
   }
+  if (status.phase() != record.last_phase) {
+    Break(absl::StrCat(who, ": no event tells of phase ", v1::JobPhase_Name(status.phase())));
+  }
   if (!IsFinal(status.phase())) return;
   record.final_status = HashOf(status.SerializeAsString());
   if (status.phase() == v1::JOB_PHASE_SUCCEEDED) CheckSucceeded(record, job);
@@ -107,6 +110,7 @@ void Invariants::CheckSucceeded(const JobRecord& record, const v1::Job& job) {
 
 void Invariants::StoredEvent(const std::string& job, const v1::JobEvent& event,
                              int64_t last_sequence) {
+  if (event.has_status()) jobs_[job].last_phase = event.status().phase();
   if (event.sequence() == last_sequence + 1) return;
   Break(absl::StrCat("job ", job, ": event ", event.sequence(), " is stored after event ",
                      last_sequence));
@@ -116,6 +120,14 @@ void Invariants::CheckKept(const std::map<std::string, v1::Job>& stored) {
   for (const auto& [job, record] : jobs_) {
     if (!record.acknowledged || stored.contains(job)) continue;
     Break(absl::StrCat("job ", job, ": was acknowledged, but the store has no such job"));
+  }
+}
+
+void Invariants::CheckCancelled(const std::map<std::string, v1::Job>& stored, absl::Time due) {
+  for (const auto& [id, job] : stored) {
+    const JobRecord& record = jobs_[id];
+    if (!record.cancelled || record.end_of_grace > due || IsFinal(job.status().phase())) continue;
+    Break(absl::StrCat("job ", id, ": goes on after the grace period of its cancel"));
   }
 }
 

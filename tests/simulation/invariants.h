@@ -8,9 +8,10 @@
 //     the same weights.
 //   - A job's status never names a step that not every worker has, and a job that has succeeded has
 //     all its steps. A job that has ended stays as it is. Epochs do not go back.
-//   - Events count 1, 2, 3 ... and what a reader has seen of them stays.
-//   - A job that was acknowledged is known for ever (CheckKept), and ends, with nothing left behind
-//     at any member, once the faults have stopped (the simulation's own check).
+//   - Events count 1, 2, 3 ... and what a reader has seen of them stays. They tell every phase.
+//   - A job that was acknowledged is known for ever, and ends, with nothing left behind at any
+//     member, once the faults have stopped (the simulation's own check). One whose cancel was
+//     acknowledged has ended with its grace period, if there is a coordinator.
 //
 // The first breach is kept. One thread.
 #ifndef RALLY_TESTS_SIMULATION_INVARIANTS_H_
@@ -20,6 +21,8 @@
 #include <map>
 #include <set>
 #include <string>
+
+#include <absl/time/time.h>
 
 #include "rally/v1/cluster.pb.h"
 #include "rally/v1/jobs.pb.h"
@@ -37,7 +40,10 @@ class Invariants {
 
   // ---- Clients ----
   void SubmitAcknowledged(const std::string& job) { jobs_[job].acknowledged = true; }
-  void CancelAcknowledged(const std::string& job) { jobs_[job].cancelled = true; }
+  void CancelAcknowledged(const std::string& job, absl::Time end_of_grace) {
+    jobs_[job].cancelled = true;
+    jobs_[job].end_of_grace = end_of_grace;
+  }
 
   // ---- The coordinator ----
   // `session` is of this coordinator process; `process` counts them.
@@ -48,8 +54,10 @@ class Invariants {
   // ---- The store ----
   void Stored(const v1::Job& job);
   void StoredEvent(const std::string& job, const v1::JobEvent& event, int64_t last_sequence);
-  // With what the store holds: every acknowledged job is there.
+  // What the store holds: every acknowledged job is there.
   void CheckKept(const std::map<std::string, v1::Job>& stored);
+  // And what had to end by `due` has.
+  void CheckCancelled(const std::map<std::string, v1::Job>& stored, absl::Time due);
 
   // ---- Members ----
   void RoundDone(const v1::JobEpoch& epoch, int32_t rank, int64_t round);
@@ -70,6 +78,8 @@ class Invariants {
   struct JobRecord {
     bool acknowledged = false;
     bool cancelled = false;
+    absl::Time end_of_grace;
+    v1::JobPhase last_phase = v1::JOB_PHASE_UNSPECIFIED;  // That an event has told.
     std::map<uint32_t, EpochRecord> epochs;
     std::map<int64_t, uint64_t> published;  // By sequence: the event's hash.
     uint32_t stored_epoch = 0;

@@ -63,7 +63,8 @@ void SimulatedClient::Cancel() {
             }
             world_.Note("the cancel of ", setup_.job_id, " is acknowledged");
             cancelled_ = true;
-            world_.invariants.CancelAcknowledged(setup_.job_id);
+            world_.invariants.CancelAcknowledged(setup_.job_id,
+                                                 world_.timeline.now() + setup_.grace);
           });
         });
   });

@@ -7,6 +7,12 @@
 #include "services/coordinator/conditions.h"
 
 namespace rally::simulation {
+namespace {
+
+constexpr absl::Duration kDecision =
+    absl::Seconds(3);  // How long a coordinator may take to decide.
+
+}  // namespace
 
 SimulatedCluster::SimulatedCluster(World* world, const Parts& parts)
     : world_(*world), parts_(parts), network_(world), store_(world) {
@@ -118,6 +124,13 @@ void SimulatedCluster::StartMember(Seat* seat) {
   seat->member->Start();
 }
 
+void SimulatedCluster::Check() {
+  world_.invariants.CheckKept(store_.jobs());
+  const absl::Time now = world_.timeline.now();
+  if (coordinator() == nullptr || now - coordinator()->started() < kDecision) return;
+  world_.invariants.CheckCancelled(store_.jobs(), now - kDecision);
+}
+
 bool SimulatedCluster::AtRest() const { return Unrest().empty(); }
 
 std::string SimulatedCluster::Unrest() const {
@@ -130,6 +143,7 @@ std::string SimulatedCluster::Unrest() const {
     }
   }
   if (coordinator() == nullptr) return "there is no coordinator";
+  if (!coordinator()->has_answered()) return "the coordinator owes an answer";
   for (const auto& [id, member] : coordinator()->core().members().members()) {
     if (!member.job_id.empty()) {
       return absl::StrCat("the coordinator believes that ", id, " holds ", member.job_id,

@@ -33,6 +33,8 @@ class SimulatedCluster final : public FaultTargets {
 
   void Start();
 
+  // Checks what must hold at any moment.
+  void Check();
   // All clients have their answers, all jobs have ended and no member holds anything.
   bool AtRest() const;
   // Why it is not, for people.

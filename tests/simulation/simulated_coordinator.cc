@@ -44,6 +44,7 @@ SimulatedCoordinator::SimulatedCoordinator(World* world, SimulatedStore* store, 
       store_(*store),
       arrange_(parts.arrange),
       number_(number),
+      started_(world->timeline.now()),
       process_(world),
       core_(parts.make_core(options)) {
   for (const auto& [id, job] : store_.jobs()) board_.insert(id);

@@ -36,6 +36,8 @@ class SimulatedCoordinator {
                        const CoreOptions& options, int number);
 
   bool alive() const { return process_.alive(); }
+  absl::Time started() const { return started_; }
+  bool has_answered() const { return waiting_.empty(); }
   const CoordinatorCore& core() const { return core_->core(); }
 
   std::function<void()> on_crash;
@@ -78,6 +80,7 @@ class SimulatedCoordinator {
   SimulatedStore& store_;
   const std::function<void(std::vector<Action>*)> arrange_;
   const int number_;
+  const absl::Time started_;
   Process process_;
   std::unique_ptr<CorePort> core_;
 
