@@ -5,6 +5,7 @@
 #include <absl/strings/str_cat.h>
 
 #include "rally/v1/jobs.pb.h"
+#include "tests/simulation/crash_report.h"
 #include "tests/simulation/faults.h"
 #include "tests/simulation/simulated_cluster.h"
 #include "tests/simulation/world.h"
@@ -20,6 +21,7 @@ constexpr absl::Duration kLookAround = absl::Milliseconds(500);
 
 SimulationResult SimulateCluster(uint64_t seed, const Parts& parts, size_t trace_lines) {
   World world(seed, trace_lines);
+  const CrashReport report(seed, &world.trace);
   SimulatedCluster cluster(&world, parts);
   FaultInjector injector(&world, &cluster);
   const absl::Time quiet =

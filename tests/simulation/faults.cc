@@ -24,6 +24,7 @@ FaultInjector::FaultInjector(World* world, FaultTargets* targets)
   rates.slow_work = rate(0.1);
   rates.stuck_work = rate(0.02);
   rates.slow_store = rate(0.1);
+  rates.slow_disk = rate(0.5);
   for (const Strike strike :
        {&FaultTargets::CrashMember, &FaultTargets::StopMember, &FaultTargets::PauseMember,
         &FaultTargets::BreakSession, &FaultTargets::CutOffMember, &FaultTargets::CutOffCoordinator,

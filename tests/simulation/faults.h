@@ -29,7 +29,8 @@ struct FaultRates {
   double bad_loss = 0;    // The loss of a round is no number.
   double slow_work = 0;   // A member's work takes far longer.
   double stuck_work = 0;  // It takes longer than anybody waits.
-  double slow_store = 0;
+  double slow_store = 0;  // The coordinator's.
+  double slow_disk = 0;   // Of checkpoints.
 };
 
 // What can be struck. Each picks its victim by chance; having none is no error.

@@ -2,6 +2,7 @@
 //
 //   - An epoch of a job is given out once: every rank of it to one session, and none of a job whose
 //     cancel was acknowledged. No commit is sent of an epoch once a newer one was begun.
+//   - A member is given an epoch only when it holds none.
 //   - A worker commits a step only when the coordinator has sent that commit for the epoch it holds
 //     and every rank has done the round; steps follow one another without gap or repeat from where
 //     the worker's checkpoint stood, and so does the data position. All workers of an epoch hold

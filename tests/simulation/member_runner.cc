@@ -69,8 +69,12 @@ void MemberRunner::Handle(const v1::CoordinatorMessage& message) {
 void MemberRunner::TakeHold(const v1::CoordinatorMessage& message) {
   const v1::JobEpoch& epoch = message.prepare().job();
   if (held_ != nullptr && SameEpoch(held_->epoch, epoch)) return;  // A repeat.
-  const std::shared_ptr<Held> before = std::exchange(held_, std::make_shared<Held>(Held{epoch}));
-  if (before != nullptr) Abort(before.get());
+  if (held_ != nullptr) {
+    world_.invariants.Break(absl::StrCat(setup_.name, " is given ", TextOf(epoch),
+                                         " while it holds ", TextOf(held_->epoch)));
+    Abort(held_.get());
+  }
+  held_ = std::make_shared<Held>(Held{epoch});
   Enqueue(message, held_);
 }
 
@@ -152,7 +156,8 @@ void MemberRunner::Connect() {
     process_.After(Work(absl::Milliseconds(30)), [this] { BecomeReady(); });
     return;
   }
-  Meet(kConnecting, assignment_.spec().workers(), [this] { BecomeReady(); });
+  Meet(kConnecting, assignment_.spec().workers(),
+       [this] { process_.After(DiskTime(), [this] { BecomeReady(); }); });
 }
 
 void MemberRunner::BecomeReady() {
@@ -221,7 +226,7 @@ void MemberRunner::Commit(const v1::Commit& commit) {
     committed.set_weights_checksum(absl::StrFormat("%016x", weights_.chain));
   }
   if (!commit.checkpoint() || assignment_.rank() != 0) return Answer(std::move(committed));
-  process_.After(Work(absl::Milliseconds(100)), [this, committed]() mutable {
+  process_.After(DiskTime(), [this, committed]() mutable {
     const std::string& directory = assignment_.spec().checkpoint().directory();
     if (absl::Status status = Accident(); !status.ok()) return Fail(status);
     setup_.disk->Save(directory, weights_);
@@ -298,6 +303,12 @@ absl::Status MemberRunner::Accident() {
     return absl::UnavailableError("a fault of the machine's");
   }
   return absl::OkStatus();
+}
+
+absl::Duration MemberRunner::DiskTime() {
+  Random& random = world_.random;
+  const bool slow = random.Chance(world_.faults.slow_disk);
+  return random.Between(absl::Milliseconds(1), slow ? absl::Seconds(8) : absl::Milliseconds(100));
 }
 
 absl::Duration MemberRunner::Work(absl::Duration longest) {

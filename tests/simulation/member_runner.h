@@ -92,6 +92,7 @@ class MemberRunner {
   // An error by chance; OK mostly.
   absl::Status Accident();
   absl::Duration Work(absl::Duration longest);
+  absl::Duration DiskTime();
   bool is_worker() const { return setup_.role == v1::MEMBER_ROLE_MODEL; }
 
   const RunnerSetup setup_;

@@ -1,6 +1,7 @@
 // The cluster holds in thousands of simulations, and the simulation finds bugs that are put in.
 #include <cstdint>
 #include <iostream>
+#include <map>
 #include <random>
 #include <set>
 #include <string>
@@ -50,14 +51,16 @@ TEST(SimulationTest, ASeedReplaysExactly) {
 // What a long run of seeds goes through; otherwise the tests above say little.
 TEST(SimulationTest, SeedsGoThroughMuch) {
   std::map<std::string, int64_t> ends;
+  std::map<std::string, int64_t> reasons;
   int64_t restarted_coordinators = 0;
   int64_t later_epochs = 0;
-  for (uint64_t seed = 1; seed <= 200; ++seed) {
+  for (uint64_t seed = 1; seed <= 500; ++seed) {
     const SimulationResult result = SimulateCluster(seed, {}, 0);
     for (const auto& [phase, count] : result.ends) {
       ends[phase] += count;
       later_epochs -= count;
     }
+    for (const auto& [reason, count] : result.reasons) reasons[reason] += count;
     later_epochs += result.epochs;
     restarted_coordinators += result.coordinator_processes - 1;
   }
@@ -66,6 +69,11 @@ TEST(SimulationTest, SeedsGoThroughMuch) {
   EXPECT_GT(ends["JOB_PHASE_CANCELLED"], 10);
   EXPECT_GT(restarted_coordinators, 100);
   EXPECT_GT(later_epochs, 200);
+  for (const char* reason :
+       {"CoordinatorRestarted", "MemberLost", "MemberFailed", "MemberLeaving", "StartTimeout",
+        "RoundTimeout", "TooManyRestarts", "PlanningFailed", "InvalidArgument"}) {
+    EXPECT_GT(reasons[reason], 0) << reason;
+  }
 }
 
 // Breaks a rule within so many seeds; says in which.
