@@ -15,7 +15,11 @@ constexpr absl::Duration kDecision =
 }  // namespace
 
 SimulatedCluster::SimulatedCluster(World* world, const Parts& parts)
-    : world_(*world), parts_(parts), network_(world), store_(world) {
+    : world_(*world),
+      parts_(parts),
+      containers_(world->random.Chance(0.3)),
+      network_(world),
+      store_(world) {
   core_options_.heartbeat_interval = absl::Seconds(2);
   core_options_.member_timeout = absl::Seconds(10);
   core_options_.start_timeout = absl::Seconds(60);
@@ -106,7 +110,7 @@ void SimulatedCluster::StartMember(Seat* seat) {
   setup.id = seat->name;
   setup.role = seat->role;
   setup.host = seat->host;
-  setup.process_id = ++seat->processes;
+  setup.process_id = containers_ ? 1 : ++seat->processes;
   setup.reach = [this](const std::shared_ptr<Connection>& connection) {
     if (coordinator() == nullptr) return false;
     coordinator()->Accept(connection);

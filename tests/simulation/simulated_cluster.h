@@ -75,6 +75,7 @@ class SimulatedCluster final : public FaultTargets {
   World& world_;
   const Parts parts_;
   CoreOptions core_options_;
+  const bool containers_;  // Every process is number 1 of its machine.
   Network network_;
   SimulatedStore store_;
   SimulatedDisk disk_;
