@@ -125,7 +125,13 @@ void CoordinatorCore::On(const SubmitJob& event) {
     }
     return;
   }
-  RALLY_CHECK(event.spec.model.vocabulary > 0, "a new job's vocabulary comes from its dataset");
+  if (event.spec.model.vocabulary == 0) {
+    // The job was there when the front end looked and has gone since.
+    visible_.push_back(AnswerRequest{
+        event.request, absl::UnavailableError(absl::StrCat("job_id: \"", event.job_id,
+                                                           "\" has just gone; submit it again"))});
+    return;
+  }
   JobState& state = jobs_[event.job_id];
   state.spec = std::make_shared<const JobSpec>(event.spec);
   state.job.set_job_id(event.job_id);

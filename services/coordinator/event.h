@@ -63,7 +63,7 @@ struct Recover {
   std::vector<StoredJob> jobs;
 };
 // `spec` has passed admission: ranges checked, vocabulary set from the dataset. A spec of
-// vocabulary 0 is only compared with the job that exists.
+// vocabulary 0 is only compared with the job that exists; Unavailable when that has gone meanwhile.
 struct SubmitJob {
   RequestId request = 0;
   std::string job_id;

@@ -137,6 +137,17 @@ TEST(CoreQueueTest, TheOldestJobsThatHaveEndedGo) {
   EXPECT_TRUE(core.last_answer().ok()) << "its id is free again";
 }
 
+// Its front end has seen the job and so has not looked up the vocabulary; then the job has gone.
+TEST(CoreQueueTest, ASubmissionThatCrossesItsJobsEndIsToBeMadeAgain) {
+  CoreHarness core;
+  JobSpec spec = CoreHarness::Spec(1, 0, 3);
+  spec.model.vocabulary = 0;
+  core.Submit("gone", spec);
+  EXPECT_EQ(core.last_answer().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(core.last_answer().message(), HasSubstr("\"gone\""));
+  EXPECT_FALSE(core.knows("gone"));
+}
+
 TEST(CoreQueueTest, RecoversJobsAndFreesMembersOfOldEpochs) {
   CoreHarness core;
   StoredJob running = Stored("running", v1::JOB_PHASE_RUNNING);

@@ -1,0 +1,187 @@
+#include "tests/simulation/invariants.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+
+#include "services/coordinator/conditions.h"
+#include "tests/simulation/random.h"
+
+namespace rally::simulation {
+namespace {
+
+uint64_t HashOf(const std::string& bytes) {
+  uint64_t hash = bytes.size();
+  for (const char byte : bytes) hash = (hash ^ static_cast<unsigned char>(byte)) * 0x100000001b3u;
+  return Mix(hash);
+}
+
+std::string Name(const v1::JobEpoch& epoch) {
+  return absl::StrCat("job ", epoch.job_id(), ", epoch ", epoch.epoch());
+}
+
+std::string Name(const v1::JobEpoch& epoch, int32_t rank) {
+  return absl::StrCat(Name(epoch), ", rank ", rank);
+}
+
+}  // namespace
+
+void Invariants::Sent(int process, uint64_t session, const v1::CoordinatorMessage& message) {
+  if (message.has_prepare()) {
+    SentPrepare(absl::StrCat("session ", session, " of coordinator ", process), message.prepare());
+  } else if (message.has_commit()) {
+    SentCommit(message.commit());
+  }
+}
+
+void Invariants::SentPrepare(const std::string& session, const v1::Prepare& prepare) {
+  const std::string who = Name(prepare.job(), prepare.rank());
+  JobRecord& job = jobs_[prepare.job().job_id()];
+  const uint32_t epoch = prepare.job().epoch();
+  if (job.cancelled) Break(absl::StrCat(who, " is begun after the job's cancel was acknowledged"));
+  if (!job.epochs.empty() && job.epochs.rbegin()->first > epoch) {
+    Break(absl::StrCat(who, " is begun after epoch ", job.epochs.rbegin()->first));
+  }
+  EpochRecord& record = job.epochs[epoch];
+  record.ranks = prepare.ranks();
+  record.workers = prepare.spec().workers();
+  const auto [given, first] = record.given.emplace(prepare.rank(), session);
+  if (!first) Break(absl::StrCat(who, " went to ", given->second, " and to ", session));
+}
+
+void Invariants::SentCommit(const v1::Commit& commit) {
+  JobRecord& job = jobs_[commit.job().job_id()];
+  const uint32_t epoch = commit.job().epoch();
+  if (job.epochs.empty() || job.epochs.rbegin()->first != epoch) {
+    Break(absl::StrCat(Name(commit.job()), ": a commit is sent, but the newest epoch is ",
+                       job.epochs.empty() ? 0 : job.epochs.rbegin()->first));
+  }
+  job.epochs[epoch].commits_sent.insert(commit.round());
+}
+
+void Invariants::Published(const std::string& job, const v1::JobEvent& event) {
+  const auto [seen, first] =
+      jobs_[job].published.emplace(event.sequence(), HashOf(event.SerializeAsString()));
+  if (!first) {
+    Break(absl::StrCat("job ", job, ": readers see two events of sequence ", event.sequence()));
+  }
+}
+
+void Invariants::Stored(const v1::Job& job) {
+  JobRecord& record = jobs_[job.job_id()];
+  const v1::JobStatus& status = job.status();
+  const std::string who = absl::StrCat("job ", job.job_id());
+  if (status.epoch() < record.stored_epoch) {
+    Break(absl::StrCat(who, ": epoch ", status.epoch(), " after ", record.stored_epoch));
+  }
+  record.stored_epoch = status.epoch();
+  if (const int64_t reached = Reached(record); status.step() > reached) {
+    Break(absl::StrCat(who, ": the status is at step ", status.step(),
+                       ", but not every worker is beyond step ", reached));
+  }
+  if (record.final_status != 0 && record.final_status != HashOf(status.SerializeAsString())) {
+    Break(absl::StrCat(who, ": changed after its end"));
+  }
+  if (status.phase() != record.last_phase) {
+    Break(absl::StrCat(who, ": no event tells of phase ", v1::JobPhase_Name(status.phase())));
+  }
+  if (!IsFinal(status.phase())) return;
+  record.final_status = HashOf(status.SerializeAsString());
+  if (status.phase() == v1::JOB_PHASE_SUCCEEDED) CheckSucceeded(record, job);
+}
+
+void Invariants::CheckSucceeded(const JobRecord& record, const v1::Job& job) {
+  const v1::JobStatus& status = job.status();
+  if (status.step() != status.total_steps()) {
+    Break(absl::StrCat("job ", job.job_id(), ": succeeded at step ", status.step(), " of ",
+                       status.total_steps()));
+  }
+  if (status.weights_checksum().empty()) return;  // Another epoch had done the last step.
+  for (const auto& [epoch, of_epoch] : record.epochs) {
+    const auto chain = of_epoch.chains.find(status.total_steps());
+    if (chain == of_epoch.chains.end()) continue;
+    if (absl::StrFormat("%016x", chain->second) == status.weights_checksum()) return;
+  }
+  Break(absl::StrCat("job ", job.job_id(), ": no worker holds weights of the job's checksum"));
+}
+
+void Invariants::StoredEvent(const std::string& job, const v1::JobEvent& event,
+                             int64_t last_sequence) {
+  if (event.has_status()) jobs_[job].last_phase = event.status().phase();
+  if (event.sequence() == last_sequence + 1) return;
+  Break(absl::StrCat("job ", job, ": event ", event.sequence(), " is stored after event ",
+                     last_sequence));
+}
+
+void Invariants::CheckKept(const std::map<std::string, v1::Job>& stored) {
+  for (const auto& [job, record] : jobs_) {
+    if (!record.acknowledged || stored.contains(job)) continue;
+    Break(absl::StrCat("job ", job, ": was acknowledged, but the store has no such job"));
+  }
+}
+
+void Invariants::CheckCancelled(const std::map<std::string, v1::Job>& stored, absl::Time due) {
+  for (const auto& [id, job] : stored) {
+    const JobRecord& record = jobs_[id];
+    if (!record.cancelled || record.end_of_grace > due || IsFinal(job.status().phase())) continue;
+    Break(absl::StrCat("job ", id, ": goes on after the grace period of its cancel"));
+  }
+}
+
+void Invariants::RoundDone(const v1::JobEpoch& epoch, int32_t rank, int64_t round) {
+  jobs_[epoch.job_id()].epochs[epoch.epoch()].done[round].insert(rank);
+}
+
+void Invariants::Agree(const std::string& who, EpochRecord* record, const JobWeights& weights) {
+  if (weights.position != weights.step) {
+    Break(absl::StrCat(who, ": at step ", weights.step, " it has consumed ", weights.position,
+                       " batches"));
+  }
+  const auto [chain, first] = record->chains.emplace(weights.step, weights.chain);
+  if (!first && chain->second != weights.chain) {
+    Break(absl::StrCat(who, ": at step ", weights.step, " it holds other weights than another"));
+  }
+}
+
+void Invariants::Stands(const v1::JobEpoch& epoch, int32_t rank, const JobWeights& weights) {
+  jobs_[epoch.job_id()].epochs[epoch.epoch()].standing[rank] = weights;
+}
+
+void Invariants::Committed(const v1::JobEpoch& epoch, int32_t rank, int64_t round,
+                           const JobWeights& weights) {
+  EpochRecord& record = jobs_[epoch.job_id()].epochs[epoch.epoch()];
+  const std::string who = Name(epoch, rank);
+  if (!record.commits_sent.contains(round)) {
+    Break(absl::StrCat(who, ": commits round ", round, ", which the coordinator did not say"));
+  }
+  if (static_cast<int32_t>(record.done[round].size()) != record.ranks) {
+    Break(absl::StrCat(who, ": commits round ", round, ", done by ", record.done[round].size(),
+                       " of ", record.ranks, " ranks"));
+  }
+  JobWeights& standing = record.standing[rank];
+  if (weights.step != standing.step + 1) {
+    Break(absl::StrCat(who, ": commits step ", weights.step, " after step ", standing.step));
+  }
+  // Where it began says nothing of the others before the coordinator has compared them.
+  Agree(who, &record, standing);
+  Agree(who, &record, weights);
+  standing = weights;
+}
+
+int64_t Invariants::Reached(const JobRecord& record) {
+  int64_t reached = 0;
+  for (const auto& [epoch, of_epoch] : record.epochs) {
+    int64_t least = std::numeric_limits<int64_t>::max();
+    for (int32_t rank = 0; rank < of_epoch.workers; ++rank) {
+      const auto standing = of_epoch.standing.find(rank);
+      least = std::min(least, standing == of_epoch.standing.end() ? 0 : standing->second.step);
+    }
+    if (of_epoch.workers > 0) reached = std::max(reached, least);
+  }
+  return reached;
+}
+
+}  // namespace rally::simulation

@@ -1,0 +1,103 @@
+// Invariants: what must hold of a cluster whatever goes wrong, checked as things happen.
+//
+//   - An epoch of a job is given out once: every rank of it to one session, and none of a job whose
+//     cancel was acknowledged. No commit is sent of an epoch once a newer one was begun.
+//   - A member is given an epoch only when it holds none.
+//   - A worker commits a step only when the coordinator has sent that commit for the epoch it holds
+//     and every rank has done the round; steps follow one another without gap or repeat from where
+//     the worker's checkpoint stood, and so does the data position. All workers of an epoch hold
+//     the same weights.
+//   - A job's status never names a step that not every worker has, and a job that has succeeded has
+//     all its steps. A job that has ended stays as it is. Epochs do not go back.
+//   - Events count 1, 2, 3 ... and what a reader has seen of them stays. They tell every phase.
+//   - A job that was acknowledged is known for ever, and ends, with nothing left behind at any
+//     member, once the faults have stopped (the simulation's own check). One whose cancel was
+//     acknowledged has ended with its grace period, if there is a coordinator.
+//
+// The first breach is kept. One thread.
+#ifndef RALLY_TESTS_SIMULATION_INVARIANTS_H_
+#define RALLY_TESTS_SIMULATION_INVARIANTS_H_
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+
+#include <absl/time/time.h>
+
+#include "rally/v1/cluster.pb.h"
+#include "rally/v1/jobs.pb.h"
+#include "tests/simulation/job_weights.h"
+
+namespace rally::simulation {
+
+class Invariants {
+ public:
+  bool hold() const { return breach_.empty(); }
+  const std::string& breach() const { return breach_; }
+  void Break(const std::string& what) {
+    if (breach_.empty()) breach_ = what;
+  }
+
+  // ---- Clients ----
+  void SubmitAcknowledged(const std::string& job) { jobs_[job].acknowledged = true; }
+  void CancelAcknowledged(const std::string& job, absl::Time end_of_grace) {
+    jobs_[job].cancelled = true;
+    jobs_[job].end_of_grace = end_of_grace;
+  }
+
+  // ---- The coordinator ----
+  // `session` is of this coordinator process; `process` counts them.
+  void Sent(int process, uint64_t session, const v1::CoordinatorMessage& message);
+  // Readers of the job's events may see this one from now on.
+  void Published(const std::string& job, const v1::JobEvent& event);
+
+  // ---- The store ----
+  void Stored(const v1::Job& job);
+  void StoredEvent(const std::string& job, const v1::JobEvent& event, int64_t last_sequence);
+  // What the store holds: every acknowledged job is there.
+  void CheckKept(const std::map<std::string, v1::Job>& stored);
+  // And what had to end by `due` has.
+  void CheckCancelled(const std::map<std::string, v1::Job>& stored, absl::Time due);
+
+  // ---- Members ----
+  void RoundDone(const v1::JobEpoch& epoch, int32_t rank, int64_t round);
+  // Where a worker stands when it is ready.
+  void Stands(const v1::JobEpoch& epoch, int32_t rank, const JobWeights& weights);
+  void Committed(const v1::JobEpoch& epoch, int32_t rank, int64_t round, const JobWeights& weights);
+
+ private:
+  struct EpochRecord {
+    int32_t workers = 0;
+    int32_t ranks = 0;
+    std::map<int32_t, std::string> given;       // By rank: the session it went to.
+    std::map<int64_t, std::set<int32_t>> done;  // By round: ranks.
+    std::set<int64_t> commits_sent;             // Rounds.
+    std::map<int32_t, JobWeights> standing;     // By worker.
+    std::map<int64_t, uint64_t> chains;         // By step: what the first worker held.
+  };
+  struct JobRecord {
+    bool acknowledged = false;
+    bool cancelled = false;
+    absl::Time end_of_grace;
+    v1::JobPhase last_phase = v1::JOB_PHASE_UNSPECIFIED;  // That an event has told.
+    std::map<uint32_t, EpochRecord> epochs;
+    std::map<int64_t, uint64_t> published;  // By sequence: the event's hash.
+    uint32_t stored_epoch = 0;
+    uint64_t final_status = 0;  // Its hash, once the job has ended.
+  };
+
+  void SentPrepare(const std::string& session, const v1::Prepare& prepare);
+  void SentCommit(const v1::Commit& commit);
+  void Agree(const std::string& who, EpochRecord* record, const JobWeights& weights);
+  void CheckSucceeded(const JobRecord& record, const v1::Job& job);
+  // The step that every worker of some epoch has reached.
+  static int64_t Reached(const JobRecord& record);
+
+  std::string breach_;
+  std::map<std::string, JobRecord> jobs_;
+};
+
+}  // namespace rally::simulation
+
+#endif  // RALLY_TESTS_SIMULATION_INVARIANTS_H_

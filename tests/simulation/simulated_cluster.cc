@@ -1,0 +1,216 @@
+#include "tests/simulation/simulated_cluster.h"
+
+#include <utility>
+
+#include <absl/strings/str_cat.h>
+
+#include "services/coordinator/conditions.h"
+
+namespace rally::simulation {
+namespace {
+
+constexpr absl::Duration kDecision =
+    absl::Seconds(3);  // How long a coordinator may take to decide.
+
+}  // namespace
+
+SimulatedCluster::SimulatedCluster(World* world, const Parts& parts)
+    : world_(*world),
+      parts_(parts),
+      containers_(world->random.Chance(0.3)),
+      network_(world),
+      store_(world) {
+  core_options_.heartbeat_interval = absl::Seconds(2);
+  core_options_.member_timeout = absl::Seconds(10);
+  core_options_.start_timeout = absl::Seconds(60);
+  core_options_.release_timeout = absl::Seconds(20);
+  core_options_.round_timeout = absl::Seconds(40);
+  Random& random = world_.random;
+  const int64_t workers = random.Between(1, 5);
+  const int64_t servers = random.Below(4);
+  AddSeats(v1::MEMBER_ROLE_MODEL, "worker-", workers);
+  AddSeats(v1::MEMBER_ROLE_ATTENTION, "server-", servers);
+  const int64_t jobs = random.Between(1, 3);
+  for (int64_t job = 0; job < jobs; ++job) AddClient(job, workers, servers);
+}
+
+void SimulatedCluster::AddSeats(v1::MemberRole role, const char* prefix, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) {
+    seats_.push_back({absl::StrCat(prefix, i), role, world_.random.Chance(0.5) ? "east" : "west"});
+  }
+}
+
+JobSpec SimulatedCluster::MakeUpSpec(const std::string& job_id, int64_t workers, int64_t servers) {
+  Random& random = world_.random;
+  JobSpec spec;
+  spec.data.path = "data";
+  spec.workers = static_cast<int32_t>(random.Between(1, workers));
+  spec.attention.dedicated = static_cast<int32_t>(random.Between(0, servers));
+  spec.training.steps = random.Between(1, 8);
+  spec.validation.every = random.Below(4);
+  if (random.Chance(0.85)) {
+    spec.checkpoint.directory = absl::StrCat("checkpoints/", job_id);
+    spec.checkpoint.every = random.Below(4);
+  }
+  spec.priority = static_cast<int32_t>(random.Below(2));
+  spec.max_restarts = static_cast<int32_t>(random.Chance(0.5) ? random.Below(4) : 1000);
+  return spec;
+}
+
+void SimulatedCluster::AddClient(int64_t number, int64_t workers, int64_t servers) {
+  Random& random = world_.random;
+  ClientSetup setup;
+  setup.world = &world_;
+  setup.network = &network_;
+  setup.job_id = absl::StrCat("job-", number);
+  setup.spec = MakeUpSpec(setup.job_id, workers, servers);
+  setup.submit_after = random.Between(absl::ZeroDuration(), absl::Seconds(4));
+  if (random.Chance(0.3)) {
+    setup.cancel_after = random.Between(absl::ZeroDuration(), absl::Seconds(8));
+    setup.grace = random.Chance(0.3) ? absl::ZeroDuration()
+                                     : random.Between(absl::Milliseconds(100), absl::Seconds(20));
+  }
+  setup.coordinator = [this] { return coordinator(); };
+  clients_.push_back(std::make_unique<SimulatedClient>(setup));
+}
+
+void SimulatedCluster::Start() {
+  StartCoordinator();
+  for (Seat& seat : seats_) {
+    world_.timeline.After(world_.random.Between(absl::ZeroDuration(), absl::Seconds(1)),
+                          [this, &seat] { StartMember(&seat); });
+  }
+  for (const auto& client : clients_) client->Start();
+}
+
+SimulatedCoordinator* SimulatedCluster::coordinator() const {
+  if (coordinators_.empty() || !coordinators_.back()->alive()) return nullptr;
+  return coordinators_.back().get();
+}
+
+// And watches over it: starts the next one when it has crashed.
+void SimulatedCluster::StartCoordinator() {
+  coordinators_.push_back(std::make_unique<SimulatedCoordinator>(
+      &world_, &store_, parts_, core_options_, static_cast<int>(coordinators_.size())));
+  coordinators_.back()->on_crash = [this] {
+    Random& random = world_.random;
+    const absl::Duration longest = random.Chance(0.8) ? absl::Seconds(1) : absl::Seconds(30);
+    world_.timeline.After(random.Between(absl::Milliseconds(10), longest),
+                          [this] { StartCoordinator(); });
+  };
+}
+
+void SimulatedCluster::StartMember(Seat* seat) {
+  MemberSetup setup;
+  setup.world = &world_;
+  setup.network = &network_;
+  setup.disk = &disk_;
+  setup.data_plane = &data_plane_;
+  setup.parts = &parts_;
+  setup.id = seat->name;
+  setup.role = seat->role;
+  setup.host = seat->host;
+  setup.process_id = containers_ ? 1 : ++seat->processes;
+  setup.reach = [this](const std::shared_ptr<Connection>& connection) {
+    if (coordinator() == nullptr) return false;
+    coordinator()->Accept(connection);
+    return true;
+  };
+  setup.ended = [this, seat] {
+    seat->member = nullptr;
+    Random& random = world_.random;
+    const absl::Duration longest = random.Chance(0.7) ? absl::Seconds(2) : absl::Seconds(20);
+    world_.timeline.After(random.Between(absl::Milliseconds(50), longest),
+                          [this, seat] { StartMember(seat); });
+  };
+  members_.push_back(std::make_unique<SimulatedMember>(setup));
+  seat->member = members_.back().get();
+  seat->member->Start();
+}
+
+void SimulatedCluster::Check() {
+  world_.invariants.CheckKept(store_.jobs());
+  const absl::Time now = world_.timeline.now();
+  if (coordinator() == nullptr || now - coordinator()->started() < kDecision) return;
+  world_.invariants.CheckCancelled(store_.jobs(), now - kDecision);
+}
+
+bool SimulatedCluster::AtRest() const { return Unrest().empty(); }
+
+std::string SimulatedCluster::Unrest() const {
+  for (size_t i = 0; i < clients_.size(); ++i) {
+    if (!clients_[i]->done()) return absl::StrCat("client ", i, " has no answer");
+  }
+  for (const auto& [id, job] : store_.jobs()) {
+    if (!IsFinal(job.status().phase())) {
+      return absl::StrCat("job ", id, " has not ended: ", job.status().ShortDebugString());
+    }
+  }
+  if (coordinator() == nullptr) return "there is no coordinator";
+  if (!coordinator()->has_answered()) return "the coordinator owes an answer";
+  for (const auto& [id, member] : coordinator()->core().members().members()) {
+    if (!member.job_id.empty()) {
+      return absl::StrCat("the coordinator believes that ", id, " holds ", member.job_id,
+                          ", epoch ", member.epoch);
+    }
+  }
+  for (const Seat& seat : seats_) {
+    if (seat.member != nullptr && !seat.member->idle()) {
+      return absl::StrCat(seat.name, " still holds an epoch");
+    }
+  }
+  return "";
+}
+
+// ---- Faults ----
+
+SimulatedMember* SimulatedCluster::AnyMember() {
+  return seats_[world_.random.Below(static_cast<int64_t>(seats_.size()))].member;
+}
+
+void SimulatedCluster::CrashMember() {
+  SimulatedMember* member = AnyMember();
+  if (member == nullptr) return;
+  member->Crash(world_.random.Chance(0.7) ? Ending::kAbrupt : Ending::kSilent);
+}
+
+void SimulatedCluster::StopMember() {
+  SimulatedMember* member = AnyMember();
+  if (member != nullptr) member->Leave();
+}
+
+void SimulatedCluster::PauseMember() {
+  SimulatedMember* member = AnyMember();
+  if (member == nullptr) return;
+  Random& random = world_.random;
+  member->Pause(random.Between(absl::Milliseconds(10), absl::Seconds(random.Chance(0.5) ? 1 : 30)));
+}
+
+void SimulatedCluster::BreakSession() { network_.BreakOne(); }
+
+void SimulatedCluster::CutOffMember() {
+  Random& random = world_.random;
+  const Seat& seat = seats_[random.Below(static_cast<int64_t>(seats_.size()))];
+  const absl::Duration time =
+      random.Between(absl::Milliseconds(10), absl::Seconds(random.Chance(0.5) ? 2 : 40));
+  world_.Note(seat.name, " is cut off for ", absl::FormatDuration(time));
+  network_.Cut(seat.name, time);
+}
+
+void SimulatedCluster::CutOffCoordinator() {
+  Random& random = world_.random;
+  const absl::Duration time =
+      random.Between(absl::Milliseconds(10), absl::Seconds(random.Chance(0.5) ? 2 : 40));
+  world_.Note("the coordinator is cut off for ", absl::FormatDuration(time));
+  for (const Seat& seat : seats_) network_.Cut(seat.name, time);
+}
+
+void SimulatedCluster::CrashCoordinator() {
+  if (coordinator() != nullptr) coordinator()->Crash();
+}
+
+void SimulatedCluster::CrashCoordinatorAmidActions() {
+  if (coordinator() != nullptr) coordinator()->CrashAmidActions();
+}
+
+}  // namespace rally::simulation
