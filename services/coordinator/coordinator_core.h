@@ -54,6 +54,7 @@ struct CoreOptions {
   // From one round's end to the next one's, planning included. A member that stalls while its
   // heartbeats go on is found by this alone.
   absl::Duration round_timeout = absl::Minutes(15);
+  absl::Duration regroup_timeout = absl::Seconds(5);  // For a server to be ready for a new pool.
   absl::Duration adoption_timeout = absl::Seconds(30);  // For a job's workers to come back.
   int64_t ended_jobs = 1000;  // Jobs that have ended and are still known.
   // Transports that may fail in one round without a member being lost, before the job starts anew.

@@ -141,7 +141,9 @@ bool CoordinatorCore::RebuildRounds(JobState* state) {
     }
     finished += standing.step() == step ||
                 (standing.current().has_done() && standing.current().plan().step() == step);
-    if (farthest == nullptr || standing.round() > farthest->round()) farthest = &standing;
+    const bool farther = farthest == nullptr || standing.round() > farthest->round() ||
+                         (standing.round() == farthest->round() && standing.begun());
+    if (farther) farthest = &standing;
   }
   run.position = FromProto(farthest->position());
   run.next = FirstRound(*state->spec, farthest->step());

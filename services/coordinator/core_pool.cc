@@ -22,8 +22,6 @@ namespace {
 
 constexpr int64_t kAllPhases = std::numeric_limits<int64_t>::max();
 
-bool IsServer(const JobSpec& spec, int32_t rank) { return rank >= spec.workers; }
-
 }  // namespace
 
 bool CoordinatorCore::CanChangePool(const JobState& state) {
@@ -43,6 +41,7 @@ void CoordinatorCore::ChangePool(JobState* state, absl::string_view reason) {
   TellPool(state, before, reason);
   run.prepared.assign(run.members.size(), std::nullopt);
   run.regrouping = true;
+  run.regroup_began = now_;
   run.resumed.reset();
   run.trouble_since.reset();
   // A plan that no member has was made for the last pool.
@@ -140,7 +139,8 @@ void CoordinatorCore::ShowPool(JobState* state, absl::string_view reason) {
 }
 
 bool CoordinatorCore::AwaitsServers(const JobState& state) const {
-  return state.run->regrouping && !state.spec->attention.in_place &&
+  const AttentionSpec& attention = state.spec->attention;
+  return state.run->regrouping && attention.dedicated > 0 && !attention.in_place &&
          state.run->servers(*state.spec) == 0;
 }
 
@@ -259,11 +259,13 @@ void CoordinatorCore::LoseSilentServers(JobState* state) {
   // While the pool changes, everybody's answer is missed.
   const bool missed = run.trouble_since.has_value() || (run.regrouping && !run.resumed.has_value());
   if (!missed || !CanChangePool(*state)) return;
+  const bool late = run.regrouping && now_ - run.regroup_began > options_.regroup_timeout;
   std::vector<std::string> silent;
-  for (int32_t rank = 0; rank < run.ranks(); ++rank) {
+  for (int32_t rank = state->spec->workers; rank < run.ranks(); ++rank) {
     const Member* member = members_.Find(run.members[rank]);
-    if (!IsServer(*state->spec, rank) || member == nullptr) continue;
-    if (now_ - member->last_seen > options_.server_timeout) silent.push_back(member->id);
+    if (member == nullptr) continue;
+    const bool stuck = late && !run.prepared[rank].has_value();  // Though it sends heartbeats.
+    if (stuck || now_ - member->last_seen > options_.server_timeout) silent.push_back(member->id);
   }
   for (const std::string& id : silent) {
     visible_.push_back(CloseSession{

@@ -74,6 +74,7 @@ struct Run {
   // Change of the pool: `regrouping` from Regroup to Connect. `resumed`: the front round's plan is
   // being made anew. `pool_due`: the pool is to change when the round ends.
   bool regrouping = false;
+  absl::Time regroup_began;
   std::optional<RoundKey> resumed;
   bool pool_due = false;
   bool adopted = false;  // From the coordinator before: its rounds are still to be heard of.

@@ -253,6 +253,20 @@ TEST_F(CorePoolTest, ASilentServerIsLostWhenSomethingIsMissed) {
   ExpectUnbroken();
 }
 
+TEST_F(CorePoolTest, AServerThatIsStuckIsNotWaitedFor) {
+  Begin();
+  core_.Lose(s_);
+  SayStanding(a_, 2, 0, 3);
+  SayStanding(b_, 2, 0, 3);
+  for (int i = 0; i < 11; ++i) {
+    core_.Advance(absl::Milliseconds(500));
+    for (const SessionId session : {a_, b_, t_}) SayHeartbeat(session);
+    core_.Apply(Tick{});
+    EXPECT_EQ(core_.job("job").status().epoch(), i < 10 ? 2u : 3u);
+  }
+  ExpectUnbroken();
+}
+
 TEST_F(CorePoolTest, AFailedTransportIsMadeAnewAFewTimes) {
   Begin();
   for (uint32_t epoch = 1; epoch <= 5; ++epoch) {
