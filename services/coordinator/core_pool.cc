@@ -1,11 +1,11 @@
 // The attention servers of a running job, coming and going: see coordinator_core.h.
 //
-// Core attention has no state, so a server's loss loses nothing: the workers hold the inputs of what
-// it was computing. ChangePool gives the run a new epoch with the servers there are and tells all of
-// its members (Regroup). They give up what travels between them, open transports for the new epoch
-// and say where they stand (Prepared). Then the round that is not complete everywhere is laid over
-// the new pool, with its documents where they are, and goes on from the first phase that a worker
-// misses (Connect, Plan). Later rounds are planned anew. No worker begins anything again.
+// Core attention has no state, so a server's loss loses nothing: the workers hold the inputs of
+// what it was computing. ChangePool gives the run a new epoch with the servers there are and tells
+// all of its members (Regroup). They give up what travels between them, open transports for the new
+// epoch and say where they stand (Prepared). Then the round that is not complete everywhere is laid
+// over the new pool, with its documents where they are, and goes on from the first phase that a
+// worker misses (Connect, Plan). Later rounds are planned anew. No worker begins anything again.
 //
 // A change may overtake another one at any point: only answers of the newest epoch count.
 #include <algorithm>
@@ -191,7 +191,8 @@ void CoordinatorCore::ResumeRounds(JobState* state) {
   }
   if (!begun) return ConnectPool(state);
   if (run.sent.empty() || run.sent.back().planned.key.round != open) {
-    Interrupt(state, "Internal", absl::StrCat("a worker is in round ", open, ", which has no plan"));
+    Interrupt(state, "Internal",
+              absl::StrCat("a worker is in round ", open, ", which has no plan"));
     Schedule();
     return;
   }
@@ -237,8 +238,7 @@ void CoordinatorCore::ConnectPool(JobState* state) {
 
 // A member misses something of another. Whoever is silent as well is not merely slow. Where nobody
 // is, a failed transport is made anew.
-void CoordinatorCore::OnTrouble(const Member& member, JobState* state,
-                                const v1::Trouble& message) {
+void CoordinatorCore::OnTrouble(const Member& member, JobState* state, const v1::Trouble& message) {
   Run& run = *state->run;
   const bool news = message.job().epoch() == run.epoch && !run.regrouping;
   if (!run.trouble_since.has_value()) run.trouble_since = now_;
@@ -268,8 +268,9 @@ void CoordinatorCore::LoseSilentServers(JobState* state) {
     if (stuck || now_ - member->last_seen > options_.server_timeout) silent.push_back(member->id);
   }
   for (const std::string& id : silent) {
-    visible_.push_back(CloseSession{
-        members_.Find(id)->session, absl::DeadlineExceededError("the member did not answer in time")});
+    visible_.push_back(
+        CloseSession{members_.Find(id)->session,
+                     absl::DeadlineExceededError("the member did not answer in time")});
     Lose(id, "does not answer");
   }
 }

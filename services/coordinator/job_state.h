@@ -30,7 +30,8 @@ struct RoundProgress {
   std::vector<std::optional<v1::RoundDone>> done;       // By rank.
   std::vector<std::optional<v1::Committed>> committed;  // By worker.
   bool commit_sent = false;
-  // The pool has changed since its plan was sent: servers' reports may be missing, times mean little.
+  // The pool has changed since its plan was sent: servers' reports may be missing, times mean
+  // little.
   bool regrouped = false;
 
   // Whether everybody whose report is waited for is done.

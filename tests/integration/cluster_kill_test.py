@@ -49,6 +49,7 @@ class KillTest(unittest.TestCase):
         recoveries = []
         for _ in range(KILLS):
             time.sleep(self.random.uniform(0.0, 0.5))
+            self.cluster.await_phase(job_id, "running")
             before = self.step(job_id)
             begin = time.monotonic()
             kill()

@@ -177,8 +177,7 @@ TEST_F(CoreAdoptionTest, ARoundUnderWayGoesOn) {
   EXPECT_NE(core_.next_plan().resumed, nullptr);
   core_.AnswerPlan();
   EXPECT_EQ(core_.Sent(kA, Message::kConnect).back().connect().resumed_round(), 4);
-  EXPECT_THAT(core_.Sent(kA, Message::kPlan).back().plan().collected(),
-              testing::ElementsAre(0, 6));
+  EXPECT_THAT(core_.Sent(kA, Message::kPlan).back().plan().collected(), testing::ElementsAre(0, 6));
 }
 
 TEST_F(CoreAdoptionTest, AJobWhoseWorkersDoNotComeBackStartsAnew) {
