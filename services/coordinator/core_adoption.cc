@@ -5,6 +5,7 @@
 // workers report what the coordinator has forgotten: the rounds under way with their plans, and the
 // last commit. A commit that has reached some workers reaches the others; one that was not recorded
 // is recorded.
+#include <algorithm>
 #include <iterator>
 #include <memory>
 #include <optional>
@@ -170,6 +171,8 @@ bool CoordinatorCore::RebuildRounds(JobState* state) {
        run.sent.back().planned.key.round < farthest->current().plan().round())) {
     add(farthest->current().plan());
   }
+  // A validation that is over but was not reported is made again.
+  if (run.next.has_value()) run.next->round = std::max(run.next->round, farthest->round());
   const v1::Standing& first = run.prepared[0]->standing();
   if (first.saving() > 0) {
     run.saving = first.saving();

@@ -140,7 +140,8 @@ JobState* CoordinatorCore::Current(const Member& member, const v1::JobEpoch& epo
 }
 
 void CoordinatorCore::OnReleased(Member* member, const v1::Released& message) {
-  if (member->job_id != message.job().job_id() || member->epoch != message.job().epoch()) return;
+  if (member->job_id != message.job().job_id()) return;
+  if (member->told_epoch != message.job().epoch()) return;
   if (!member->releasing_since.has_value()) return;
   member->Free();
   Schedule();
@@ -200,7 +201,7 @@ void CoordinatorCore::ReleaseMember(Member* member, bool abort, absl::string_vie
   v1::CoordinatorMessage message;
   v1::Release* release = message.mutable_release();
   release->mutable_job()->set_job_id(member->job_id);
-  release->mutable_job()->set_epoch(member->epoch);
+  release->mutable_job()->set_epoch(member->told_epoch);
   release->set_abort(abort);
   release->set_reason(std::string(reason));
   Send(*member, std::move(message));

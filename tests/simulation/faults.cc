@@ -6,6 +6,15 @@ namespace rally::simulation {
 
 FaultInjector::FaultInjector(World* world, FaultTargets* targets)
     : world_(*world), targets_(*targets) {
+  if (world_.random.Chance(0.15)) {
+    ChooseCoordinator();
+  } else {
+    ChooseAll();
+  }
+  mean_ = absl::Milliseconds(200) * (1 << world_.random.Below(6));
+}
+
+void FaultInjector::ChooseAll() {
   Random& random = world_.random;
   const bool peaceful = random.Chance(0.05);
   const auto rate = [&random, peaceful](double most) {
@@ -25,13 +34,26 @@ FaultInjector::FaultInjector(World* world, FaultTargets* targets)
   rates.stuck_work = rate(0.02);
   rates.slow_store = rate(0.1);
   rates.slow_disk = rate(0.5);
+  rates.silent_crash = rate(0.5);
   for (const Strike strike :
        {&FaultTargets::CrashMember, &FaultTargets::StopMember, &FaultTargets::PauseMember,
         &FaultTargets::BreakSession, &FaultTargets::CutOffMember, &FaultTargets::CutOffCoordinator,
         &FaultTargets::CrashCoordinator, &FaultTargets::CrashCoordinatorAmidActions}) {
     if (!peaceful && random.Chance(0.3)) strikes_.push_back(strike);
   }
-  mean_ = absl::Milliseconds(200) * (1 << random.Below(6));
+}
+
+// Only its processes crash.
+void FaultInjector::ChooseCoordinator() {
+  Random& random = world_.random;
+  FaultRates& rates = world_.faults;
+  rates.lose_request = 0.2 * random.Unit();
+  rates.repeat_request = 0.2 * random.Unit();
+  rates.repeat_message = 0.3 * random.Unit();
+  rates.slow_store = 0.1 * random.Unit();
+  rates.slow_disk = 0.5 * random.Unit();
+  strikes_ = {&FaultTargets::CrashCoordinator, &FaultTargets::CrashCoordinatorAmidActions};
+  world_.invariants.OnlyTheCoordinatorFails();
 }
 
 void FaultInjector::Start(absl::Time quiet) {

@@ -2,7 +2,7 @@
 //
 // FaultRates are chances taken where something happens; FaultInjector strikes by itself. Every seed
 // has faults of some kinds only, rare or dense, so that each kind is seen alone and with others.
-// From Quiet on nothing goes wrong any more, and what was broken heals.
+// In some nothing fails but the coordinator, so that no job may suffer. From Quiet on nothing goes wrong any more, and what was broken heals.
 //
 // One thread.
 #ifndef RALLY_TESTS_SIMULATION_FAULTS_H_
@@ -31,6 +31,7 @@ struct FaultRates {
   double stuck_work = 0;  // It takes longer than anybody waits.
   double slow_store = 0;  // The coordinator's.
   double slow_disk = 0;   // Of checkpoints.
+  double silent_crash = 0;  // Of the coordinator: its machine goes with it.
 };
 
 // What can be struck. Each picks its victim by chance; having none is no error.
@@ -58,6 +59,8 @@ class FaultInjector {
  private:
   using Strike = void (FaultTargets::*)();
 
+  void ChooseAll();
+  void ChooseCoordinator();
   void Wait();
 
   World& world_;

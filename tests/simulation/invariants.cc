@@ -30,36 +30,69 @@ std::string Name(const v1::JobEpoch& epoch, int32_t rank) {
 }  // namespace
 
 void Invariants::Sent(int process, uint64_t session, const v1::CoordinatorMessage& message) {
+  const std::string to = absl::StrCat("session ", session, " of coordinator ", process);
   if (message.has_prepare()) {
-    SentPrepare(absl::StrCat("session ", session, " of coordinator ", process), message.prepare());
+    SentPrepare(to, message.prepare());
+  } else if (message.has_regroup()) {
+    SentRegroup(to, message.regroup());
   } else if (message.has_commit()) {
     SentCommit(message.commit());
   }
 }
 
+// Of a run's first epoch, or of a server that joins it.
 void Invariants::SentPrepare(const std::string& session, const v1::Prepare& prepare) {
   const std::string who = Name(prepare.job(), prepare.rank());
   JobRecord& job = jobs_[prepare.job().job_id()];
   const uint32_t epoch = prepare.job().epoch();
-  if (job.cancelled) Break(absl::StrCat(who, " is begun after the job's cancel was acknowledged"));
-  if (!job.epochs.empty() && job.epochs.rbegin()->first > epoch) {
-    Break(absl::StrCat(who, " is begun after epoch ", job.epochs.rbegin()->first));
+  const auto [entry, begins] = job.epochs.try_emplace(epoch, EpochRecord{epoch, {}});
+  if (begins) {
+    if (job.cancelled) {
+      Break(absl::StrCat(who, " is begun after the job's cancel was acknowledged"));
+    }
+    job.runs[epoch].workers = prepare.spec().workers();
+  } else if (entry->second.run != epoch && prepare.rank() < prepare.spec().workers()) {
+    Break(absl::StrCat(who, " joins the workers of a run under way"));
   }
-  EpochRecord& record = job.epochs[epoch];
-  record.ranks = prepare.ranks();
-  record.workers = prepare.spec().workers();
-  const auto [given, first] = record.given.emplace(prepare.rank(), session);
-  if (!first) Break(absl::StrCat(who, " went to ", given->second, " and to ", session));
+  Give(prepare.job(), prepare.rank(), session);
+}
+
+void Invariants::SentRegroup(const std::string& session, const v1::Regroup& regroup) {
+  JobRecord& job = jobs_[regroup.job().job_id()];
+  v1::JobEpoch epoch = regroup.job();
+  epoch.set_epoch(regroup.epoch());
+  const std::string who = Name(epoch, regroup.rank());
+  const auto last = job.epochs.find(regroup.job().epoch());
+  if (last == job.epochs.end()) {
+    return Break(absl::StrCat(who, " follows ", Name(regroup.job()), ", which was not begun"));
+  }
+  const uint32_t run = last->second.run;
+  const auto [entry, begins] = job.epochs.try_emplace(regroup.epoch(), EpochRecord{run, {}});
+  if (entry->second.run != run || job.runs.rbegin()->first != run) {
+    Break(absl::StrCat(who, " goes on with the run of epoch ", run, ", but there is a newer one"));
+  }
+  Give(epoch, regroup.rank(), session);
+}
+
+void Invariants::Give(const v1::JobEpoch& epoch, int32_t rank, const std::string& session) {
+  JobRecord& job = jobs_[epoch.job_id()];
+  if (job.epochs.rbegin()->first > epoch.epoch()) {
+    Break(absl::StrCat(Name(epoch, rank), " is begun after epoch ", job.epochs.rbegin()->first));
+  }
+  const auto [given, first] = job.epochs[epoch.epoch()].given.emplace(rank, session);
+  if (!first) {
+    Break(absl::StrCat(Name(epoch, rank), " went to ", given->second, " and to ", session));
+  }
 }
 
 void Invariants::SentCommit(const v1::Commit& commit) {
   JobRecord& job = jobs_[commit.job().job_id()];
   const uint32_t epoch = commit.job().epoch();
   if (job.epochs.empty() || job.epochs.rbegin()->first != epoch) {
-    Break(absl::StrCat(Name(commit.job()), ": a commit is sent, but the newest epoch is ",
-                       job.epochs.empty() ? 0 : job.epochs.rbegin()->first));
+    return Break(absl::StrCat(Name(commit.job()), ": a commit is sent, but the newest epoch is ",
+                              job.epochs.empty() ? 0 : job.epochs.rbegin()->first));
   }
-  job.epochs[epoch].commits_sent.insert(commit.round());
+  job.runs[job.epochs[epoch].run].commits_sent.insert(commit.round());
 }
 
 void Invariants::Published(const std::string& job, const v1::JobEvent& event) {
@@ -82,6 +115,9 @@ void Invariants::Stored(const v1::Job& job) {
     Break(absl::StrCat(who, ": the status is at step ", status.step(),
                        ", but not every worker is beyond step ", reached));
   }
+  if (only_coordinator_ && status.restarts() > 0) {
+    Break(absl::StrCat(who, ": starts again, though nothing fails but the coordinator"));
+  }
   if (record.final_status != 0 && record.final_status != HashOf(status.SerializeAsString())) {
     Break(absl::StrCat(who, ": changed after its end"));
   }
@@ -99,10 +135,10 @@ void Invariants::CheckSucceeded(const JobRecord& record, const v1::Job& job) {
     Break(absl::StrCat("job ", job.job_id(), ": succeeded at step ", status.step(), " of ",
                        status.total_steps()));
   }
-  if (status.weights_checksum().empty()) return;  // Another epoch had done the last step.
-  for (const auto& [epoch, of_epoch] : record.epochs) {
-    const auto chain = of_epoch.chains.find(status.total_steps());
-    if (chain == of_epoch.chains.end()) continue;
+  if (status.weights_checksum().empty()) return;  // Another run had done the last step.
+  for (const auto& [run, of_run] : record.runs) {
+    const auto chain = of_run.chains.find(status.total_steps());
+    if (chain == of_run.chains.end()) continue;
     if (absl::StrFormat("%016x", chain->second) == status.weights_checksum()) return;
   }
   Break(absl::StrCat("job ", job.job_id(), ": no worker holds weights of the job's checksum"));
@@ -131,11 +167,11 @@ void Invariants::CheckCancelled(const std::map<std::string, v1::Job>& stored, ab
   }
 }
 
-void Invariants::RoundDone(const v1::JobEpoch& epoch, int32_t rank, int64_t round) {
-  jobs_[epoch.job_id()].epochs[epoch.epoch()].done[round].insert(rank);
+void Invariants::RoundDone(const v1::JobEpoch& run, int32_t rank, int64_t round) {
+  jobs_[run.job_id()].runs[run.epoch()].done[round].insert(rank);
 }
 
-void Invariants::Agree(const std::string& who, EpochRecord* record, const JobWeights& weights) {
+void Invariants::Agree(const std::string& who, RunRecord* record, const JobWeights& weights) {
   if (weights.position != weights.step) {
     Break(absl::StrCat(who, ": at step ", weights.step, " it has consumed ", weights.position,
                        " batches"));
@@ -146,20 +182,21 @@ void Invariants::Agree(const std::string& who, EpochRecord* record, const JobWei
   }
 }
 
-void Invariants::Stands(const v1::JobEpoch& epoch, int32_t rank, const JobWeights& weights) {
-  jobs_[epoch.job_id()].epochs[epoch.epoch()].standing[rank] = weights;
+void Invariants::Stands(const v1::JobEpoch& run, int32_t rank, const JobWeights& weights) {
+  jobs_[run.job_id()].runs[run.epoch()].standing[rank] = weights;
 }
 
-void Invariants::Committed(const v1::JobEpoch& epoch, int32_t rank, int64_t round,
+void Invariants::Committed(const v1::JobEpoch& run, int32_t rank, int64_t round,
                            const JobWeights& weights) {
-  EpochRecord& record = jobs_[epoch.job_id()].epochs[epoch.epoch()];
-  const std::string who = Name(epoch, rank);
+  JobRecord& job = jobs_[run.job_id()];
+  RunRecord& record = job.runs[run.epoch()];
+  const std::string who = Name(run, rank);
   if (!record.commits_sent.contains(round)) {
     Break(absl::StrCat(who, ": commits round ", round, ", which the coordinator did not say"));
   }
-  if (static_cast<int32_t>(record.done[round].size()) != record.ranks) {
+  if (static_cast<int32_t>(record.done[round].size()) != record.workers) {
     Break(absl::StrCat(who, ": commits round ", round, ", done by ", record.done[round].size(),
-                       " of ", record.ranks, " ranks"));
+                       " of ", record.workers, " workers"));
   }
   JobWeights& standing = record.standing[rank];
   if (weights.step != standing.step + 1) {
@@ -169,17 +206,23 @@ void Invariants::Committed(const v1::JobEpoch& epoch, int32_t rank, int64_t roun
   Agree(who, &record, standing);
   Agree(who, &record, weights);
   standing = weights;
+  record.committed = weights.step;
+  for (const auto& [other, of_other] : job.runs) {
+    if (!only_coordinator_ || other == run.epoch() || of_other.committed < weights.step) continue;
+    Break(absl::StrCat(who, ": does step ", weights.step, " again, after the run of epoch ", other,
+                       ", though nothing fails but the coordinator"));
+  }
 }
 
 int64_t Invariants::Reached(const JobRecord& record) {
   int64_t reached = 0;
-  for (const auto& [epoch, of_epoch] : record.epochs) {
+  for (const auto& [run, of_run] : record.runs) {
     int64_t least = std::numeric_limits<int64_t>::max();
-    for (int32_t rank = 0; rank < of_epoch.workers; ++rank) {
-      const auto standing = of_epoch.standing.find(rank);
-      least = std::min(least, standing == of_epoch.standing.end() ? 0 : standing->second.step);
+    for (int32_t rank = 0; rank < of_run.workers; ++rank) {
+      const auto standing = of_run.standing.find(rank);
+      least = std::min(least, standing == of_run.standing.end() ? 0 : standing->second.step);
     }
-    if (of_epoch.workers > 0) reached = std::max(reached, least);
+    if (of_run.workers > 0) reached = std::max(reached, least);
   }
   return reached;
 }

@@ -1,12 +1,14 @@
 // Invariants: what must hold of a cluster whatever goes wrong, checked as things happen.
 //
-//   - An epoch of a job is given out once: every rank of it to one session, and none of a job whose
-//     cancel was acknowledged. No commit is sent of an epoch once a newer one was begun.
+//   - An epoch of a job is given out once: every rank of it to one session. An epoch begins a run, or
+//     goes on with the newest one over another pool, whose workers stay. No run is begun of a job
+//     whose cancel was acknowledged. No commit is sent of an epoch once a newer one was begun.
 //   - A member is given an epoch only when it holds none.
-//   - A worker commits a step only when the coordinator has sent that commit for the epoch it holds
-//     and every rank has done the round; steps follow one another without gap or repeat from where
-//     the worker's checkpoint stood, and so does the data position. All workers of an epoch hold
-//     the same weights.
+//   - A worker commits a step only when the coordinator has sent that commit in the worker's run and
+//     every worker has done the round; steps follow one another without gap or repeat from where
+//     the worker's checkpoint stood, and so does the data position. All workers of a run hold the
+//     same weights.
+//   - Where only the coordinator fails, no job starts again and no step is done again.
 //   - A job's status never names a step that not every worker has, and a job that has succeeded has
 //     all its steps. A job that has ended stays as it is. Epochs do not go back.
 //   - Events count 1, 2, 3 ... and what a reader has seen of them stays. They tell every phase.
@@ -60,21 +62,27 @@ class Invariants {
   // And what had to end by `due` has.
   void CheckCancelled(const std::map<std::string, v1::Job>& stored, absl::Time due);
 
-  // ---- Members ----
-  void RoundDone(const v1::JobEpoch& epoch, int32_t rank, int64_t round);
+  // ---- Faults ----
+  void OnlyTheCoordinatorFails() { only_coordinator_ = true; }
+
+  // ---- Workers. `run` is the first epoch of theirs ----
+  void RoundDone(const v1::JobEpoch& run, int32_t rank, int64_t round);
   // Where a worker stands when it is ready.
-  void Stands(const v1::JobEpoch& epoch, int32_t rank, const JobWeights& weights);
-  void Committed(const v1::JobEpoch& epoch, int32_t rank, int64_t round, const JobWeights& weights);
+  void Stands(const v1::JobEpoch& run, int32_t rank, const JobWeights& weights);
+  void Committed(const v1::JobEpoch& run, int32_t rank, int64_t round, const JobWeights& weights);
 
  private:
-  struct EpochRecord {
+  struct RunRecord {
     int32_t workers = 0;
-    int32_t ranks = 0;
-    std::map<int32_t, std::string> given;       // By rank: the session it went to.
-    std::map<int64_t, std::set<int32_t>> done;  // By round: ranks.
+    std::map<int64_t, std::set<int32_t>> done;  // By round: workers.
     std::set<int64_t> commits_sent;             // Rounds.
     std::map<int32_t, JobWeights> standing;     // By worker.
     std::map<int64_t, uint64_t> chains;         // By step: what the first worker held.
+    int64_t committed = 0;                      // The last step.
+  };
+  struct EpochRecord {
+    uint32_t run = 0;                      // Its first epoch.
+    std::map<int32_t, std::string> given;  // By rank: the session it went to.
   };
   struct JobRecord {
     bool acknowledged = false;
@@ -82,19 +90,23 @@ class Invariants {
     absl::Time end_of_grace;
     v1::JobPhase last_phase = v1::JOB_PHASE_UNSPECIFIED;  // That an event has told.
     std::map<uint32_t, EpochRecord> epochs;
+    std::map<uint32_t, RunRecord> runs;  // By first epoch.
     std::map<int64_t, uint64_t> published;  // By sequence: the event's hash.
     uint32_t stored_epoch = 0;
     uint64_t final_status = 0;  // Its hash, once the job has ended.
   };
 
   void SentPrepare(const std::string& session, const v1::Prepare& prepare);
+  void SentRegroup(const std::string& session, const v1::Regroup& regroup);
+  void Give(const v1::JobEpoch& epoch, int32_t rank, const std::string& session);
   void SentCommit(const v1::Commit& commit);
-  void Agree(const std::string& who, EpochRecord* record, const JobWeights& weights);
+  void Agree(const std::string& who, RunRecord* record, const JobWeights& weights);
   void CheckSucceeded(const JobRecord& record, const v1::Job& job);
-  // The step that every worker of some epoch has reached.
+  // The step that every worker of some run has reached.
   static int64_t Reached(const JobRecord& record);
 
   std::string breach_;
+  bool only_coordinator_ = false;
   std::map<std::string, JobRecord> jobs_;
 };
 

@@ -1,6 +1,5 @@
 #include "tests/simulation/member_runner.h"
 
-#include <limits>
 #include <utility>
 
 #include <absl/strings/str_cat.h>
@@ -11,8 +10,7 @@
 namespace rally::simulation {
 namespace {
 
-constexpr absl::Duration kMeetingTimeout = absl::Seconds(10);
-constexpr int64_t kConnecting = -1;  // As a round.
+constexpr int64_t kConnecting = -1;  // As a meeting's name.
 
 const v1::JobEpoch& EpochOf(const v1::CoordinatorMessage& message) {
   switch (message.message_case()) {
@@ -24,6 +22,8 @@ const v1::JobEpoch& EpochOf(const v1::CoordinatorMessage& message) {
       return message.plan().job();
     case v1::CoordinatorMessage::kCommit:
       return message.commit().job();
+    case v1::CoordinatorMessage::kRegroup:
+      return message.regroup().job();
     default:
       return message.release().job();
   }
@@ -56,6 +56,8 @@ void MemberRunner::Handle(const v1::CoordinatorMessage& message) {
       return TakeHold(message);
     case v1::CoordinatorMessage::kRelease:
       return BeginRelease(message);
+    case v1::CoordinatorMessage::kRegroup:
+      return ChangePool(message);
     case v1::CoordinatorMessage::kConnect:
     case v1::CoordinatorMessage::kPlan:
     case v1::CoordinatorMessage::kCommit:
@@ -74,8 +76,18 @@ void MemberRunner::TakeHold(const v1::CoordinatorMessage& message) {
                                          " while it holds ", TextOf(held_->epoch)));
     Abort(held_.get());
   }
-  held_ = std::make_shared<Held>(Held{epoch});
+  held_ = std::make_shared<Held>(Held{epoch, message.prepare().rank()});
   Enqueue(message, held_);
+}
+
+// The epoch gets another number, and what travels between its members is given up.
+void MemberRunner::ChangePool(const v1::CoordinatorMessage& message) {
+  const v1::Regroup& regroup = message.regroup();
+  if (held_ == nullptr || !Concerns(*held_, regroup.job())) return;
+  held_->epoch.set_epoch(regroup.epoch());
+  held_->rank = regroup.rank();
+  Enqueue(message, held_);
+  if (held_ == working_) BreakExchange(absl::AbortedError("the pool changes"));
 }
 
 void MemberRunner::BeginRelease(const v1::CoordinatorMessage& message) {
@@ -90,11 +102,11 @@ void MemberRunner::BeginRelease(const v1::CoordinatorMessage& message) {
   Enqueue(message, held);
 }
 
-// Wakes the thread from what it waits for.
+// Wakes the thread from what it is blocked in.
 void MemberRunner::Abort(Held* held) {
   held->aborted = true;
-  if (held != working_.get() || !meeting_.has_value()) return;
-  LeaveMeeting();
+  if (held != working_.get() || block_ == Block::kNone) return;
+  LeaveRound();
   process_.After(world_.random.Between(absl::ZeroDuration(), absl::Milliseconds(20)),
                  [this] { Finish(); });
 }
@@ -111,6 +123,7 @@ void MemberRunner::Next() {
   busy_ = true;
   const Command command = std::move(commands_.front());
   commands_.pop_front();
+  if (awaiting_.has_value()) return TakeAwaited(command);
   Execute(command);
 }
 
@@ -121,19 +134,22 @@ void MemberRunner::Finish() {
 
 void MemberRunner::Execute(const Command& command) {
   const v1::CoordinatorMessage& message = command.message;
-  if (message.has_release()) return LetGo(message.release().job());
+  if (message.has_release()) return LetGo(command);
   if (message.has_prepare()) {
     DropMember();
     working_ = command.held;
+    epoch_ = message.prepare().job();
     assignment_ = message.prepare();
   }
   if (working_ != command.held || working_->aborted || failed_) return Finish();
   if (message.has_prepare()) {
     process_.After(Work(absl::Milliseconds(100)), [this] { Begin(); });
+  } else if (message.has_regroup()) {
+    Regroup(message.regroup(), StandingBetweenRounds());
   } else if (message.has_connect()) {
-    Connect();
+    Connect(message.connect());
   } else if (message.has_plan()) {
-    plans_.push_back(message.plan().plan());
+    plans_.push_back(message.plan());
     RunReadyPlans();
   } else {
     Commit(message.commit());
@@ -144,110 +160,137 @@ void MemberRunner::Begin() {
   if (absl::Status status = Accident(); !status.ok()) return Fail(status);
   prepared_ = true;
   v1::MemberMessage answer;
-  *answer.mutable_prepared()->mutable_job() = working_->epoch;
+  *answer.mutable_prepared()->mutable_job() = epoch_;
   answer.mutable_prepared()->set_transport_address(setup_.name);
   setup_.say(std::move(answer));
   Finish();
 }
 
-void MemberRunner::Connect() {
-  if (!prepared_ || connected_) return Fail(absl::InternalError("connect came out of its order"));
-  if (!is_worker()) {
+void MemberRunner::Regroup(const v1::Regroup& regroup, const v1::Standing& standing) {
+  epoch_.set_epoch(regroup.epoch());
+  assignment_.set_rank(regroup.rank());
+  assignment_.set_ranks(regroup.ranks());
+  plans_.clear();
+  in_pool_ = false;
+  if (awaiting_.has_value()) awaiting_->regrouped = true;
+  process_.After(Work(absl::Milliseconds(50)), [this, standing, report = regroup.report()] {
+    if (absl::Status status = Accident(); !status.ok()) return Fail(status);
+    v1::MemberMessage answer;
+    v1::Prepared* prepared = answer.mutable_prepared();
+    *prepared->mutable_job() = epoch_;
+    prepared->set_transport_address(setup_.name);
+    *prepared->mutable_standing() = standing;
+    if (report) AddReport(prepared->mutable_standing());
+    setup_.say(std::move(answer));
+    Finish();
+  });
+}
+
+void MemberRunner::Connect(const v1::Connect& connect) {
+  if (!prepared_ || in_pool_ || connect.transport_addresses_size() != assignment_.ranks()) {
+    world_.invariants.Break(absl::StrCat(setup_.name, " is told to connect out of its order"));
+    return Fail(absl::InternalError("connect came out of its order"));
+  }
+  if (!is_worker() || connected_) {
     process_.After(Work(absl::Milliseconds(30)), [this] { BecomeReady(); });
     return;
   }
-  Meet(kConnecting, assignment_.spec().workers(),
+  Meet(Block::kConnecting, kConnecting, workers(),
        [this] { process_.After(DiskTime(), [this] { BecomeReady(); }); });
 }
 
 void MemberRunner::BecomeReady() {
   if (absl::Status status = Accident(); !status.ok()) return Fail(status);
-  connected_ = true;
   v1::MemberMessage answer;
   v1::Ready* ready = answer.mutable_ready();
-  *ready->mutable_job() = working_->epoch;
-  if (is_worker()) {
+  *ready->mutable_job() = epoch_;
+  if (is_worker() && !connected_) {
     const std::string& directory = assignment_.spec().checkpoint().directory();
     const bool restore = assignment_.restore() || assignment_.job().epoch() > 1;
     weights_ = restore && !directory.empty() ? setup_.disk->Newest(directory) : JobWeights{};
     ready->set_step(weights_.step);
     ready->mutable_position()->set_index(weights_.position);
-    world_.invariants.Stands(working_->epoch, assignment_.rank(), weights_);
+    ready_ = *ready;
+    world_.invariants.Stands(assignment_.job(), assignment_.rank(), weights_);
   }
+  connected_ = in_pool_ = true;
   setup_.say(std::move(answer));
   Finish();
 }
 
-void MemberRunner::RunReadyPlans() {
-  if (awaited_commit_.has_value() || plans_.empty() || working_->aborted) return Finish();
-  const v1::Plan& plan = plans_.front();
-  if (!connected_ || plan.round() != next_round_) {
-    const std::string what = absl::StrCat(setup_.name, " refuses the plan of round ", plan.round(),
-                                          " where ", next_round_, " is next");
-    world_.invariants.Break(what);
-    return Fail(absl::InternalError(what));
-  }
-  ++next_round_;
-  Meet(plan.round(), assignment_.ranks(), [this] { EndRound(); });
+v1::Standing MemberRunner::StandingBetweenRounds() const {
+  v1::Standing standing;
+  standing.set_round(awaited_commit_.value_or(next_round_));
+  standing.set_begun(awaited_commit_.has_value());
+  standing.set_complete(awaited_commit_.has_value());
+  return standing;
 }
 
-void MemberRunner::EndRound() {
-  if (absl::Status status = Accident(); !status.ok()) return Fail(status);
-  const v1::Plan plan = std::move(plans_.front());
-  plans_.pop_front();
-  v1::MemberMessage answer;
-  v1::RoundDone* done = answer.mutable_round_done();
-  *done->mutable_job() = working_->epoch;
-  done->set_round(plan.round());
-  done->set_loss(world_.random.Chance(world_.faults.bad_loss)
-                     ? std::numeric_limits<double>::quiet_NaN()
-                     : 1.0);
-  if (is_worker() && plan.kind() == v1::PLAN_KIND_TRAIN) {
-    awaited_commit_ = plan.round();
-    reduced_ = weights_.After(working_->epoch.epoch(), plan.step(), plan.next_position().index());
-  }
-  world_.invariants.RoundDone(working_->epoch, assignment_.rank(), plan.round());
-  setup_.say(std::move(answer));
-  RunReadyPlans();
+void MemberRunner::AddReport(v1::Standing* standing) const {
+  const bool committed = last_.has_committed();
+  standing->set_step(committed ? last_.committed().step() : ready_.step());
+  *standing->mutable_position() = committed ? last_.plan().next_position() : ready_.position();
+  if (current_.has_plan()) *standing->mutable_current() = current_;
+  if (committed) *standing->mutable_last() = last_;
+  if (save_ != nullptr) standing->set_saving(save_->weights.step);
+  if (saved_.has_job()) *standing->mutable_saved() = saved_;
 }
 
 void MemberRunner::Commit(const v1::Commit& commit) {
   if (!Takes(commit.round())) return Finish();
   awaited_commit_.reset();
   weights_ = reduced_;
-  world_.Note(setup_.name, " commits ", TextOf(working_->epoch), " round ", commit.round(),
-              " step ", weights_.step);
-  world_.invariants.Committed(working_->epoch, assignment_.rank(), commit.round(), weights_);
-  v1::Committed committed;
-  *committed.mutable_job() = working_->epoch;
-  committed.set_round(commit.round());
-  committed.set_step(weights_.step);
-  if (weights_.step == assignment_.spec().training().steps()) {
-    committed.set_weights_checksum(absl::StrFormat("%016x", weights_.chain));
-  }
-  if (!commit.checkpoint() || assignment_.rank() != 0) return Answer(std::move(committed));
-  process_.After(DiskTime(), [this, committed]() mutable {
-    const std::string& directory = assignment_.spec().checkpoint().directory();
-    if (absl::Status status = Accident(); !status.ok()) return Fail(status);
-    setup_.disk->Save(directory, weights_);
-    world_.Note(setup_.name, " has written the checkpoint of step ", weights_.step);
-    committed.set_checkpoint(absl::StrCat(directory, "/", weights_.step));
-    Answer(std::move(committed));
-  });
-}
-
-void MemberRunner::Answer(v1::Committed committed) {
+  world_.Note(setup_.name, " commits ", TextOf(epoch_), " round ", commit.round(), " step ",
+              weights_.step);
+  world_.invariants.Committed(assignment_.job(), assignment_.rank(), commit.round(), weights_);
   v1::MemberMessage answer;
-  *answer.mutable_committed() = std::move(committed);
+  v1::Committed* committed = answer.mutable_committed();
+  *committed->mutable_job() = epoch_;
+  committed->set_round(commit.round());
+  committed->set_step(weights_.step);
+  if (commit.checkpoint() && assignment_.rank() == 0) WriteCheckpoint();
+  if (weights_.step == assignment_.spec().training().steps()) {
+    committed->set_weights_checksum(absl::StrFormat("%016x", weights_.chain));
+  }
+  *current_.mutable_committed() = *committed;
+  last_ = std::exchange(current_, {});
   setup_.say(std::move(answer));
   RunReadyPlans();
 }
 
+// One that is still being written gives way.
+void MemberRunner::WriteCheckpoint() {
+  if (save_ != nullptr) save_->cancelled = true;
+  save_ = std::make_shared<Save>(Save{weights_});
+  process_.After(DiskTime(), [this, save = save_] {
+    if (!save->cancelled) CheckpointDone(*save);
+  });
+}
+
+void MemberRunner::CheckpointDone(const Save& save) {
+  const absl::Status status = Accident();
+  const std::string& directory = assignment_.spec().checkpoint().directory();
+  if (status.ok()) setup_.disk->Save(directory, save.weights);
+  world_.Note(setup_.name, " has written the checkpoint of step ", save.weights.step, ": ",
+              status.ToString());
+  v1::MemberMessage message;
+  v1::CheckpointWritten* written = message.mutable_checkpoint_written();
+  *written->mutable_job() = assignment_.job();
+  written->set_step(save.weights.step);
+  written->set_code(status.raw_code());
+  written->set_message(std::string(status.message()));
+  if (status.ok()) written->set_directory(absl::StrCat(directory, "/", save.weights.step));
+  saved_ = *written;
+  save_.reset();
+  setup_.say(std::move(message));
+}
+
 void MemberRunner::Fail(const absl::Status& status) {
+  LeaveRound();
   if (!working_->aborted) {
     v1::MemberMessage message;
-    *message.mutable_failed()->mutable_job() = working_->epoch;
-    message.mutable_failed()->set_code(static_cast<int32_t>(status.code()));
+    *message.mutable_failed()->mutable_job() = epoch_;
+    message.mutable_failed()->set_code(status.raw_code());
     message.mutable_failed()->set_message(std::string(status.message()));
     setup_.say(std::move(message));
     plans_.clear();
@@ -257,15 +300,27 @@ void MemberRunner::Fail(const absl::Status& status) {
 }
 
 void MemberRunner::DropMember() {
-  prepared_ = connected_ = failed_ = false;
+  prepared_ = connected_ = in_pool_ = failed_ = false;
   next_round_ = 0;
   plans_.clear();
   awaited_commit_.reset();
   weights_ = {};
+  ready_.Clear();
+  current_.Clear();
+  last_.Clear();
+  if (save_ != nullptr) save_->cancelled = true;
+  save_.reset();
+  saved_.Clear();
 }
 
-void MemberRunner::LetGo(const v1::JobEpoch& epoch) {
-  if (working_ != nullptr && SameEpoch(working_->epoch, epoch)) DropMember();
+// In peace it finishes its checkpoint.
+void MemberRunner::LetGo(const Command& command) {
+  if (working_ == command.held && save_ != nullptr && !working_->aborted) {
+    process_.After(absl::Milliseconds(100), [this, command] { LetGo(command); });
+    return;
+  }
+  if (working_ == command.held) DropMember();
+  const v1::JobEpoch& epoch = command.message.release().job();
   v1::MemberMessage message;
   *message.mutable_released()->mutable_job() = epoch;
   setup_.say(std::move(message));
@@ -274,26 +329,6 @@ void MemberRunner::LetGo(const v1::JobEpoch& epoch) {
 }
 
 // ---- What takes time ----
-
-void MemberRunner::Meet(int64_t round, int32_t ranks, std::function<void()> then) {
-  meeting_ = DataPlane::Meeting(working_->epoch.job_id(), working_->epoch.epoch(), round);
-  const uint64_t number = ++meetings_;
-  process_.After(kMeetingTimeout, [this, number] {
-    if (!meeting_.has_value() || number != meetings_) return;
-    LeaveMeeting();
-    Fail(absl::DeadlineExceededError("the other ranks do not come"));
-  });
-  setup_.data_plane->Join(*meeting_, assignment_.rank(), ranks, [this, then = std::move(then)] {
-    meeting_.reset();
-    process_.After(Work(absl::Milliseconds(200)), then);
-  });
-}
-
-void MemberRunner::LeaveMeeting() {
-  if (!meeting_.has_value()) return;
-  setup_.data_plane->Leave(*meeting_, assignment_.rank());
-  meeting_.reset();
-}
 
 absl::Status MemberRunner::Accident() {
   if (world_.random.Chance(world_.faults.user_error)) {

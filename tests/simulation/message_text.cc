@@ -3,6 +3,15 @@
 #include <absl/strings/str_cat.h>
 
 namespace rally::simulation {
+namespace {
+
+std::string TextOf(const v1::Standing& standing) {
+  if (standing.ByteSizeLong() == 0) return "";
+  return absl::StrCat(", standing in round ", standing.round(), standing.begun() ? ", begun" : "",
+                      standing.complete() ? ", complete" : "", " at step ", standing.step());
+}
+
+}  // namespace
 
 std::string TextOf(const v1::JobEpoch& epoch) {
   return absl::StrCat(epoch.job_id(), "/", epoch.epoch());
@@ -17,7 +26,8 @@ std::string TextOf(const v1::MemberMessage& message) {
     case v1::MemberMessage::kHeartbeat:
       return "heartbeat";
     case v1::MemberMessage::kPrepared:
-      return absl::StrCat("prepared ", TextOf(message.prepared().job()));
+      return absl::StrCat("prepared ", TextOf(message.prepared().job()),
+                          TextOf(message.prepared().standing()));
     case v1::MemberMessage::kReady:
       return absl::StrCat("ready ", TextOf(message.ready().job()), " at step ",
                           message.ready().step());
@@ -27,6 +37,13 @@ std::string TextOf(const v1::MemberMessage& message) {
     case v1::MemberMessage::kCommitted:
       return absl::StrCat("committed ", TextOf(message.committed().job()), " round ",
                           message.committed().round(), " step ", message.committed().step());
+    case v1::MemberMessage::kCheckpointWritten:
+      return absl::StrCat("checkpoint of ", TextOf(message.checkpoint_written().job()), " step ",
+                          message.checkpoint_written().step(), ", code ",
+                          message.checkpoint_written().code());
+    case v1::MemberMessage::kTrouble:
+      return absl::StrCat(message.trouble().failed() ? "failed transport of " : "trouble of ",
+                          TextOf(message.trouble().job()), ": ", message.trouble().message());
     case v1::MemberMessage::kReleased:
       return absl::StrCat("released ", TextOf(message.released().job()));
     case v1::MemberMessage::kFailed:
@@ -47,7 +64,15 @@ std::string TextOf(const v1::CoordinatorMessage& message) {
       return absl::StrCat("prepare ", TextOf(message.prepare().job()), " rank ",
                           message.prepare().rank());
     case v1::CoordinatorMessage::kConnect:
-      return absl::StrCat("connect ", TextOf(message.connect().job()));
+      return absl::StrCat("connect ", TextOf(message.connect().job()),
+                          message.connect().has_resumed_round()
+                              ? absl::StrCat(", resuming round ", message.connect().resumed_round())
+                              : "");
+    case v1::CoordinatorMessage::kRegroup:
+      return absl::StrCat("regroup ", TextOf(message.regroup().job()), " as epoch ",
+                          message.regroup().epoch(), " rank ", message.regroup().rank(), " of ",
+                          message.regroup().ranks(), message.regroup().report() ? ", report" : "",
+                          ": ", message.regroup().reason());
     case v1::CoordinatorMessage::kPlan:
       return absl::StrCat("plan ", TextOf(message.plan().job()), " round ",
                           message.plan().plan().round(), " step ", message.plan().plan().step());

@@ -20,8 +20,9 @@ SimulatedCluster::SimulatedCluster(World* world, const Parts& parts)
       containers_(world->random.Chance(0.3)),
       network_(world),
       store_(world) {
-  core_options_.heartbeat_interval = absl::Seconds(2);
+  core_options_.heartbeat_interval = absl::Milliseconds(500);
   core_options_.member_timeout = absl::Seconds(10);
+  core_options_.server_timeout = absl::Milliseconds(1600);
   core_options_.start_timeout = absl::Seconds(60);
   core_options_.release_timeout = absl::Seconds(20);
   core_options_.round_timeout = absl::Seconds(40);
@@ -46,6 +47,7 @@ JobSpec SimulatedCluster::MakeUpSpec(const std::string& job_id, int64_t workers,
   spec.data.path = "data";
   spec.workers = static_cast<int32_t>(random.Between(1, workers));
   spec.attention.dedicated = static_cast<int32_t>(random.Between(0, servers));
+  spec.attention.in_place = spec.attention.dedicated == 0 || random.Chance(0.5);
   spec.training.steps = random.Between(1, 8);
   spec.validation.every = random.Below(4);
   if (random.Chance(0.85)) {

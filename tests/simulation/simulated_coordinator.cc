@@ -23,6 +23,11 @@ const v1::Condition* WhyNotRunning(const v1::JobStatus& status) {
 PlannedRound MakeUpPlan(const RequestPlan& request) {
   PlannedRound planned;
   planned.key = request.key;
+  if (request.resumed != nullptr) {
+    planned.plan = request.resumed;
+    return planned;
+  }
+  planned.position = request.position;
   planned.next_position = request.position;
   if (request.key.kind == PlanKind::kTrain) ++planned.next_position.index;
   planned.tokens = 100;
@@ -113,7 +118,7 @@ void SimulatedCoordinator::Crash() {
   if (!alive()) return;
   world_.Note("coordinator ", number_, " has crashed");
   process_.Die();
-  const Ending ending = world_.random.Chance(0.8) ? Ending::kAbrupt : Ending::kSilent;
+  const Ending ending = world_.random.Chance(world_.faults.silent_crash) ? Ending::kSilent : Ending::kAbrupt;
   for (const auto& [id, session] : sessions_) session.connection->CloseAtCoordinator(ending);
   sessions_.clear();
   on_crash();
@@ -229,7 +234,8 @@ void SimulatedCoordinator::PlanNext() {
     to_plan_.pop_front();
     planning_ = false;
     world_.Note("a plan for job ", request.job_id, ", epoch ", request.epoch, ", round ",
-                request.key.round, ", step ", request.key.step);
+                request.key.round, ", step ", request.key.step,
+                request.resumed == nullptr ? "" : ", laid over another pool");
     if (world_.random.Chance(world_.faults.failed_plan)) {
       Post(PlanFailed{request.job_id, request.epoch, absl::InvalidArgumentError("no such plan")});
     } else {

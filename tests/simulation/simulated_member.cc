@@ -75,7 +75,10 @@ void SimulatedMember::Greet(const std::shared_ptr<Connection>& connection) {
   hello->set_role(setup_.role);
   hello->set_host(setup_.host);
   hello->set_process_id(setup_.process_id);
-  if (const std::optional<v1::JobEpoch> held = runner_->held()) *hello->mutable_current() = *held;
+  if (const std::optional<v1::JobEpoch> held = runner_->held()) {
+    *hello->mutable_current() = *held;
+    hello->set_rank(runner_->held_rank());
+  }
   connection->Say(std::move(message));
   process_.After(kWelcomeTimeout, [this, connection] {
     if (connection_ != connection || welcomed_) return;
