@@ -159,6 +159,8 @@ bool CoordinatorCore::RebuildRounds(JobState* state) {
         if (record->has_committed()) round.committed[rank] = record->committed();
       }
     }
+    // The others are told again what rank 0 has heard; what it has not is decided anew.
+    round.commit_sent = round.committed[0].has_value();
   };
   if (finished == workers) {
     const v1::Standing& first = run.prepared[0]->standing();
@@ -171,16 +173,35 @@ bool CoordinatorCore::RebuildRounds(JobState* state) {
   }
   // A validation that is over but was not reported is made again.
   if (run.next.has_value()) run.next->round = std::max(run.next->round, farthest->round());
+  RebuildSaves(state);
+  if (run.sent.empty() && !run.next.has_value()) run.end = RunEnd::kDone;
+  return true;
+}
+
+// Of rank 0's report. A checkpoint whose step is not recorded yet is: it was asked for with it.
+void CoordinatorCore::RebuildSaves(JobState* state) {
+  Run& run = *state->run;
   const v1::Standing& first = run.prepared[0]->standing();
-  if (first.saving() > 0) {
-    run.saving = first.saving();
-    run.saving_due = first.saving();
-  } else if (first.has_saved()) {
+  const int64_t recorded = state->job.status().step();
+  bool asked = false;
+  if (first.has_saved()) {
+    const auto code = static_cast<absl::StatusCode>(first.saved().code());
+    asked = first.saved().step() > recorded && code != absl::StatusCode::kDataLoss;
+    if (asked) run.saving = run.saving_due = first.saved().step();
     run.last_save = first.saved();
     OnCheckpointWritten(state, first.saved());
   }
-  if (run.sent.empty() && !run.next.has_value()) run.end = RunEnd::kDone;
-  return true;
+  if (first.saving() > 0) {
+    asked |= first.saving() > recorded;
+    run.saving = run.saving_due = first.saving();
+  }
+  if (run.sent.empty() || !run.sent.front().commit_sent) return;
+  v1::CoordinatorMessage message;
+  v1::Commit* commit = message.mutable_commit();
+  *commit->mutable_job() = EpochOf(*state);
+  commit->set_round(run.sent.front().planned.key.round);
+  commit->set_checkpoint(asked);
+  SendToRun(run, state->spec->workers, std::move(message));
 }
 
 }  // namespace rally
