@@ -40,6 +40,11 @@ RoundProgress ProgressOf(const v1::Plan& plan, size_t workers, size_t ranks) {
   return round;
 }
 
+// Of two workers at one round, one may not have been told its plan.
+std::pair<int64_t, bool> HowFar(const v1::Standing& standing) {
+  return {standing.round(), standing.begun() && standing.has_current()};
+}
+
 }  // namespace
 
 void CoordinatorCore::BeginAdoption(JobState* state) {
@@ -142,7 +147,7 @@ bool CoordinatorCore::RebuildRounds(JobState* state) {
     }
     finished += standing.step() == step ||
                 (standing.current().has_done() && standing.current().plan().step() == step);
-    if (farthest == nullptr || standing.round() > farthest->round()) farthest = &standing;
+    if (farthest == nullptr || HowFar(standing) > HowFar(*farthest)) farthest = &standing;
   }
   run.position = FromProto(farthest->position());
   run.next = FirstRound(*state->spec, farthest->step());
