@@ -135,6 +135,7 @@ class CoordinatorCore {
   void ContinueAdoption(JobState* state);
   void EndAdoption(JobState* state, absl::string_view reason);
   bool RebuildRounds(JobState* state);
+  void RebuildSaves(JobState* state);
 
   // core_jobs.cc: checkpoints; how runs and jobs end.
   // Whether the commit of `step` is to write a checkpoint; notes it. `last`: of the run.

@@ -39,6 +39,11 @@ RoundProgress ProgressOf(const v1::Plan& plan, size_t workers, size_t ranks) {
   return round;
 }
 
+// Of two workers at one round, one may not have been told its plan.
+std::pair<int64_t, bool> HowFar(const v1::Standing& standing) {
+  return {standing.round(), standing.begun() && standing.has_current()};
+}
+
 }  // namespace
 
 void CoordinatorCore::BeginAdoption(JobState* state) {
@@ -142,9 +147,7 @@ bool CoordinatorCore::RebuildRounds(JobState* state) {
     }
     finished += standing.step() == step ||
                 (standing.current().has_done() && standing.current().plan().step() == step);
-    const bool farther = farthest == nullptr || standing.round() > farthest->round() ||
-                         (standing.round() == farthest->round() && standing.begun());
-    if (farther) farthest = &standing;
+    if (farthest == nullptr || HowFar(standing) > HowFar(*farthest)) farthest = &standing;
   }
   run.position = FromProto(farthest->position());
   run.next = FirstRound(*state->spec, farthest->step());
@@ -161,6 +164,8 @@ bool CoordinatorCore::RebuildRounds(JobState* state) {
         if (record->has_committed()) round.committed[rank] = record->committed();
       }
     }
+    // The others are told again what rank 0 has heard; what it has not is decided anew.
+    round.commit_sent = round.committed[0].has_value();
   };
   if (finished == workers) {
     const v1::Standing& first = run.prepared[0]->standing();
@@ -173,16 +178,35 @@ bool CoordinatorCore::RebuildRounds(JobState* state) {
   }
   // A validation that is over but was not reported is made again.
   if (run.next.has_value()) run.next->round = std::max(run.next->round, farthest->round());
+  RebuildSaves(state);
+  if (run.sent.empty() && !run.next.has_value()) run.end = RunEnd::kDone;
+  return true;
+}
+
+// Of rank 0's report. A checkpoint whose step is not recorded yet is: it was asked for with it.
+void CoordinatorCore::RebuildSaves(JobState* state) {
+  Run& run = *state->run;
   const v1::Standing& first = run.prepared[0]->standing();
-  if (first.saving() > 0) {
-    run.saving = first.saving();
-    run.saving_due = first.saving();
-  } else if (first.has_saved()) {
+  const int64_t recorded = state->job.status().step();
+  bool asked = false;
+  if (first.has_saved()) {
+    const auto code = static_cast<absl::StatusCode>(first.saved().code());
+    asked = first.saved().step() > recorded && code != absl::StatusCode::kDataLoss;
+    if (asked) run.saving = run.saving_due = first.saved().step();
     run.last_save = first.saved();
     OnCheckpointWritten(state, first.saved());
   }
-  if (run.sent.empty() && !run.next.has_value()) run.end = RunEnd::kDone;
-  return true;
+  if (first.saving() > 0) {
+    asked |= first.saving() > recorded;
+    run.saving = run.saving_due = first.saving();
+  }
+  if (run.sent.empty() || !run.sent.front().commit_sent) return;
+  v1::CoordinatorMessage message;
+  v1::Commit* commit = message.mutable_commit();
+  *commit->mutable_job() = EpochOf(*state);
+  commit->set_round(run.sent.front().planned.key.round);
+  commit->set_checkpoint(asked);
+  SendToRun(run, state->spec->workers, std::move(message));
 }
 
 }  // namespace rally

@@ -48,6 +48,14 @@ void CoordinatorCore::OnCheckpointWritten(JobState* state, const v1::CheckpointW
   Run& run = *state->run;
   v1::JobStatus* status = state->job.mutable_status();
   const int64_t step = message.step();
+  if (run.adopted) {
+    // Of the report that is being gathered, which may have gone out before it.
+    if (!run.prepared[0].has_value()) return;
+    v1::Standing* standing = run.prepared[0]->mutable_standing();
+    if (standing->saving() == step) standing->clear_saving();
+    *standing->mutable_saved() = message;
+    return;
+  }
   if (run.saving == step && step > status->step()) {
     run.saved_early = message;  // Taken when the step is recorded.
     return;

@@ -22,6 +22,12 @@ namespace {
 
 constexpr int64_t kAllPhases = std::numeric_limits<int64_t>::max();
 
+// Phases of `round` that a worker has.
+int64_t CollectedIn(int64_t round, const v1::Standing& standing) {
+  if (standing.round() != round) return standing.round() > round ? kAllPhases : 0;
+  return standing.complete() ? kAllPhases : standing.collected();
+}
+
 }  // namespace
 
 bool CoordinatorCore::CanChangePool(const JobState& state) {
@@ -163,6 +169,7 @@ void CoordinatorCore::FillPools() {
 void CoordinatorCore::OnStanding(const Member& member, JobState* state,
                                  const v1::Prepared& message) {
   Run& run = *state->run;
+  if (run.resumed.has_value()) return;  // A repeat.
   run.prepared[member.rank] = message;
   for (const std::optional<v1::Prepared>& prepared : run.prepared) {
     if (!prepared.has_value()) return;
@@ -224,9 +231,7 @@ void CoordinatorCore::ConnectPool(JobState* state) {
     *plan->mutable_job() = EpochOf(*state);
     *plan->mutable_plan() = *run.sent.back().planned.plan;
     for (int32_t rank = 0; rank < state->spec->workers; ++rank) {
-      const v1::Standing& standing = run.prepared[rank]->standing();
-      const bool beyond = standing.complete() || standing.round() > run.resumed->round;
-      plan->add_collected(beyond ? kAllPhases : standing.collected());
+      plan->add_collected(CollectedIn(run.resumed->round, run.prepared[rank]->standing()));
     }
     SendToRun(run, run.ranks(), std::move(message));
     run.resumed.reset();
