@@ -1,7 +1,10 @@
 #include "workers/model/matmul.h"
 
+#include <bit>
+#include <cmath>
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include <oneapi/dnnl/dnnl.hpp>
 
@@ -31,7 +34,37 @@ void ClearMatrix(const MatrixView& view) {
   if (bytes > 0) std::memset(view.data, 0, bytes);
 }
 
+int64_t Elements(const MatrixView& view) { return view.rows * view.columns; }
+
+// The view's values as float32, in `memory`; every bfloat16 is one. A float32 view stays itself.
+MatrixView Widen(const MatrixView& view, std::vector<float>* memory) {
+  if (view.type == ElementType::kFloat32) return view;
+  memory->resize(static_cast<size_t>(Elements(view)));
+  const auto* from = static_cast<const uint16_t*>(view.data);
+  for (size_t i = 0; i < memory->size(); ++i) {
+    (*memory)[i] = std::bit_cast<float>(static_cast<uint32_t>(from[i]) << 16);
+  }
+  return {memory->data(), ElementType::kFloat32, view.rows, view.columns, view.transposed};
+}
+
+// To nearest even; what is no number stays none.
+uint16_t RoundToBfloat16(float value) {
+  const auto bits = std::bit_cast<uint32_t>(value);
+  if (std::isnan(value)) return static_cast<uint16_t>((bits >> 16) | 0x40u);
+  return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+}
+
 }  // namespace
+
+void MatMulInFloat32(const MatrixView& a, const MatrixView& b, const MatrixView& c,
+                     bool accumulate) {
+  std::vector<float> memory[3];
+  const MatrixView wide = Widen(c, &memory[2]);
+  MatMul(Widen(a, &memory[0]), Widen(b, &memory[1]), wide, accumulate);
+  if (c.type == ElementType::kFloat32) return;
+  auto* to = static_cast<uint16_t*>(c.data);
+  for (size_t i = 0; i < memory[2].size(); ++i) to[i] = RoundToBfloat16(memory[2][i]);
+}
 
 void MatMul(const MatrixView& a, const MatrixView& b, const MatrixView& c, bool accumulate) {
   RALLY_CHECK(a.columns == b.rows && a.rows == c.rows && b.columns == c.columns && !c.transposed,
@@ -49,7 +82,9 @@ void MatMul(const MatrixView& a, const MatrixView& b, const MatrixView& c, bool 
     attributes.set_post_ops(sum);
   }
   const dnnl::matmul::desc what(Describe(a), Describe(b), Describe(c));
-  const dnnl::matmul::primitive_desc how(what, attributes, CpuEngine());
+  const bool bfloat16 = a.type == ElementType::kBfloat16;
+  const dnnl::matmul::primitive_desc how(what, attributes, CpuEngine(), /*allow_empty=*/bfloat16);
+  if (!how) return MatMulInFloat32(a, b, c, accumulate);
   dnnl::stream stream(CpuEngine());
   dnnl::matmul(how).execute(
       stream, {{DNNL_ARG_SRC, dnnl::memory(how.src_desc(), CpuEngine(), a.data)},

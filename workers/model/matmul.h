@@ -30,6 +30,11 @@ struct MatrixView {
 // float32 or of that type. Empty matrices are allowed.
 void MatMul(const MatrixView& a, const MatrixView& b, const MatrixView& c, bool accumulate);
 
+// The same by float32 products: what MatMul does with bfloat16 on a CPU without AVX-512, where
+// oneDNN has none. Sums are float32 either way.
+void MatMulInFloat32(const MatrixView& a, const MatrixView& b, const MatrixView& c,
+                     bool accumulate);
+
 }  // namespace rally
 
 #endif  // RALLY_WORKERS_MODEL_MATMUL_H_
