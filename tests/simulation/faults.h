@@ -2,7 +2,7 @@
 //
 // FaultRates are chances taken where something happens; FaultInjector strikes by itself. Every seed
 // has faults of some kinds only, rare or dense, so that each kind is seen alone and with others.
-// In some nothing fails but the coordinator, so that no job may suffer. From Quiet on nothing goes wrong any more, and what was broken heals.
+// In some only the coordinator, or attention servers, fail: there no job may suffer. From Quiet on nothing goes wrong any more, and what was broken heals.
 //
 // One thread.
 #ifndef RALLY_TESTS_SIMULATION_FAULTS_H_
@@ -41,6 +41,9 @@ class FaultTargets {
   virtual void CrashMember() = 0;
   virtual void StopMember() = 0;  // It leaves in peace.
   virtual void PauseMember() = 0;
+  virtual void CrashServer() = 0;
+  virtual void StopServer() = 0;
+  virtual void PauseServer() = 0;
   virtual void BreakSession() = 0;
   virtual void CutOffMember() = 0;
   virtual void CutOffCoordinator() = 0;
@@ -60,7 +63,7 @@ class FaultInjector {
   using Strike = void (FaultTargets::*)();
 
   void ChooseAll();
-  void ChooseCoordinator();
+  void ChooseHarmless();
   void Wait();
 
   World& world_;
