@@ -1,10 +1,12 @@
 // Invariants: what must hold of a cluster whatever goes wrong, checked as things happen.
 //
-//   - An epoch of a job is given out once: every rank of it to one session. An epoch begins a run, or
+//   - An epoch of a job is given out once: every rank of it to one session. An epoch begins a run,
+//   or
 //     goes on with the newest one over another pool, whose workers stay. No run is begun of a job
 //     whose cancel was acknowledged. No commit is sent of an epoch once a newer one was begun.
 //   - A member is given an epoch only when it holds none.
-//   - A worker commits a step only when the coordinator has sent that commit in the worker's run and
+//   - A worker commits a step only when the coordinator has sent that commit in the worker's run
+//   and
 //     every worker has done the round; steps follow one another without gap or repeat from where
 //     the worker's checkpoint stood, and so does the data position. All workers of a run hold the
 //     same weights.
@@ -91,7 +93,7 @@ class Invariants {
     absl::Time end_of_grace;
     v1::JobPhase last_phase = v1::JOB_PHASE_UNSPECIFIED;  // That an event has told.
     std::map<uint32_t, EpochRecord> epochs;
-    std::map<uint32_t, RunRecord> runs;  // By first epoch.
+    std::map<uint32_t, RunRecord> runs;     // By first epoch.
     std::map<int64_t, uint64_t> published;  // By sequence: the event's hash.
     uint32_t stored_epoch = 0;
     int32_t stored_restarts = 0;

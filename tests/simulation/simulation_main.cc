@@ -82,10 +82,11 @@ class Summary {
   void Print(double seconds) const {
     std::string text = absl::StrFormat(
         "%d seeds hold: %d events, %s simulated, in %.1f s\n"
-        "%d epochs, %d changes of a pool, %d coordinator and %d member processes; trace hash %016x\n"
+        "%d epochs, %d changes of a pool, %d coordinator and %d member processes; trace hash "
+        "%016x\n"
         "longest unrest after the faults: %s, seed %d\n",
-        seeds_, events_, absl::FormatDuration(simulated_), seconds, epochs_,
-        pool_changes_, coordinators_, members_, hash_, absl::FormatDuration(longest_unrest_), most_restless_);
+        seeds_, events_, absl::FormatDuration(simulated_), seconds, epochs_, pool_changes_,
+        coordinators_, members_, hash_, absl::FormatDuration(longest_unrest_), most_restless_);
     for (const auto& [phase, count] : ends_)
       absl::StrAppendFormat(&text, "  %s %d\n", phase, count);
     for (const auto& [reason, count] : reasons_) {
