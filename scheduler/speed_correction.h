@@ -36,7 +36,8 @@ class SpeedCorrection {
   // One round, by rank. A rank with nothing predicted or measured had no work: its speed stays.
   void Observe(absl::Span<const AttentionTime> times);
 
-  // The ranks are others now: `previous[r]` is the rank that r was, or -1 for one of no known speed.
+  // The ranks are others now: `previous[r]` is the rank that r was, or -1 for one of no known
+  // speed.
   void Renumber(absl::Span<const int32_t> previous);
 
   // Topology::weights, by rank: 1 is the mean speed. Empty while all are alike.

@@ -38,9 +38,11 @@ class AttentionMember final : public JobMember {
 
 }  // namespace
 
-std::unique_ptr<JobMember> MakeAttentionMember(const MemberResources& resources, JobAssignment assignment,
-                                    MemberSwitches switches, PoolFeed* feed) {
-  return std::make_unique<AttentionMember>(resources, std::move(assignment), std::move(switches), feed);
+std::unique_ptr<JobMember> MakeAttentionMember(const MemberResources& resources,
+                                               JobAssignment assignment, MemberSwitches switches,
+                                               PoolFeed* feed) {
+  return std::make_unique<AttentionMember>(resources, std::move(assignment), std::move(switches),
+                                           feed);
 }
 
 }  // namespace rally

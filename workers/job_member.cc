@@ -156,8 +156,8 @@ absl::StatusOr<CollectedPhases> JobMember::ReadCollected(const v1::PlanMessage& 
   CollectedPhases collected;
   collected.by_worker.assign(message.collected().begin(), message.collected().end());
   const size_t count = collected.by_worker.size();
-  if (count == 0 || (count == static_cast<size_t>(assignment_.spec.workers) &&
-                     collected.first() >= 0)) {
+  if (count == 0 ||
+      (count == static_cast<size_t>(assignment_.spec.workers) && collected.first() >= 0)) {
     return collected;
   }
   return absl::InvalidArgumentError(
@@ -181,8 +181,8 @@ absl::StatusOr<v1::RoundDone> JobMember::RunRound(const v1::PlanMessage& message
   next_round_ = plan->round + 1;
   v1::RoundDone done;
   done.set_round(plan->round);
-  RALLY_RETURN_IF_ERROR(BlameCluster(
-      RunPlan(std::make_shared<const Plan>(*std::move(plan)), *collected, &done)));
+  RALLY_RETURN_IF_ERROR(
+      BlameCluster(RunPlan(std::make_shared<const Plan>(*std::move(plan)), *collected, &done)));
   const ServerStepStats stats = server_->stats();
   done.set_bytes_sent(transport_->counters().bytes_sent - bytes_before_round_);
   bytes_before_round_ = transport_->counters().bytes_sent;

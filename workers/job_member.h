@@ -5,8 +5,9 @@
 // messages without their job epoch.
 //
 // The attention servers may change at any time: Regroup, then Connect, between rounds, or within
-// RunRound of a model worker, which calls PoolFeed::AwaitPlan when its transport fails. An attention
-// server's RunRound fails with its transport, and what it was at is dropped (StatusIsOfPool).
+// RunRound of a model worker, which calls PoolFeed::AwaitPlan when its transport fails. An
+// attention server's RunRound fails with its transport, and what it was at is dropped
+// (StatusIsOfPool).
 //
 // Threads: one caller at a time, always the same thread, for destruction too. Another thread stops
 // a blocked call through the abort switches: `abort` for all, `pool` for what travels between this
@@ -105,7 +106,8 @@ class JobMember {
 
   absl::StatusOr<v1::Prepared> Prepare();
   absl::StatusOr<v1::Ready> Connect(const v1::Connect& connect);
-  // Gives up the pool and what travels in it, for one under another epoch. `pool` is the new switch.
+  // Gives up the pool and what travels in it, for one under another epoch. `pool` is the new
+  // switch.
   absl::StatusOr<v1::Prepared> Regroup(const v1::Regroup& regroup,
                                        std::shared_ptr<AbortSwitch> pool);
   // Takes the plan's wire form: converts it, proves it, runs it.

@@ -72,7 +72,12 @@ class JobRunner : private PoolFeed {
     Held held;
   };
 
-  // On the thread of Handle.
+  static constexpr size_t kLongestReason = 8192;  // Bytes, of an error or a trouble.
+  static constexpr absl::Duration kLongestWait = absl::Hours(1);
+
+  static std::string Name(const v1::JobEpoch& epoch);
+
+  // On the thread of Handle. What follows changes of the pool is in job_runner_pool.cc.
   void Enqueue(const v1::CoordinatorMessage& message, const Held& held);
   void TakeHold(const v1::CoordinatorMessage& message);
   void ChangePool(const v1::CoordinatorMessage& message);

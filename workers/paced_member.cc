@@ -104,8 +104,9 @@ absl::StatusOr<v1::Committed> PacedMember::Commit(bool /*checkpoint*/) {
 
 }  // namespace
 
-std::unique_ptr<JobMember> MakePacedMember(const MemberResources& resources, JobAssignment assignment,
-                                    MemberSwitches switches, PoolFeed* feed) {
+std::unique_ptr<JobMember> MakePacedMember(const MemberResources& resources,
+                                           JobAssignment assignment, MemberSwitches switches,
+                                           PoolFeed* feed) {
   return std::make_unique<PacedMember>(resources, std::move(assignment), std::move(switches), feed);
 }
 

@@ -104,7 +104,8 @@ void CoordinatorCore::On(const Recover& event) {
     const v1::Condition* cancelling = FindCondition(stored.job.status(), "Cancelling");
     if (cancelling != nullptr && cancelling->status() == v1::CONDITION_STATUS_TRUE) {
       FinishJob(&state, v1::JOB_PHASE_CANCELLED, "Cancelled", "cancelled on request");
-    } else if (stored.job.status().phase() == v1::JOB_PHASE_RUNNING && !spec->paced.enabled()) {
+    } else if (stored.job.status().phase() == v1::JOB_PHASE_RUNNING &&
+               stored.job.status().run_epoch() > 0 && !spec->paced.enabled()) {
       BeginAdoption(&state);
     } else if (stored.job.status().phase() != v1::JOB_PHASE_QUEUED) {
       Requeue(&state, "CoordinatorRestarted", "the coordinator was restarted");

@@ -9,8 +9,8 @@
 // go: the epoch changes, the plan of the round under way is laid over those that are there, and the
 // round goes on (core_pool.cc).
 //
-// A coordinator that was restarted waits for the members of the jobs that ran, and goes on with those
-// whose workers all come back, without losing a step (core_adoption.cc).
+// A coordinator that was restarted waits for the members of the jobs that ran, and goes on with
+// those whose workers all come back, without losing a step (core_adoption.cc).
 //
 // Queue: by priority, then by time of submission, strictly: a job that cannot be placed holds back
 // every job behind it, so that a large job is never starved by small ones. Placement is all or
@@ -49,13 +49,14 @@ struct CoreOptions {
   absl::Duration member_timeout = absl::Seconds(10);  // Silence after which a member is lost,
   // and after which an attention server is that something is missed of.
   absl::Duration server_timeout = absl::Milliseconds(600);
-  absl::Duration start_timeout = absl::Minutes(10);      // From Prepare to everybody ready.
-  absl::Duration release_timeout = absl::Minutes(1);     // From Release to Released.
+  absl::Duration start_timeout = absl::Minutes(10);   // From Prepare to everybody ready.
+  absl::Duration release_timeout = absl::Minutes(1);  // From Release to Released.
   // From one round's end to the next one's, planning included. A member that stalls while its
   // heartbeats go on is found by this alone.
   absl::Duration round_timeout = absl::Minutes(15);
+  absl::Duration regroup_timeout = absl::Seconds(5);    // For a server to be ready for a new pool.
   absl::Duration adoption_timeout = absl::Seconds(30);  // For a job's workers to come back.
-  int64_t ended_jobs = 1000;  // Jobs that have ended and are still known.
+  int64_t ended_jobs = 1000;                            // Jobs that have ended and are still known.
   // Transports that may fail in one round without a member being lost, before the job starts anew.
   int32_t pool_failures = 5;
   // A secret for an epoch's data plane (Connect::secret). None: its addresses are the secret.
@@ -88,6 +89,7 @@ class CoordinatorCore {
   void On(const MemberHello& event);
   void On(const MemberLost& event);
   void On(const MemberSaid& event);
+  void OnLogs(const Member& member, const v1::LogBatch& message);
   void OnLeaving(Member* member);
   void OnReleased(Member* member, const v1::Released& message);
   void OnFailed(Member* member, JobState* state, const v1::MemberFailed& message);

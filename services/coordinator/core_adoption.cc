@@ -29,8 +29,7 @@ RoundProgress ProgressOf(const v1::Plan& plan, size_t workers, size_t ranks) {
   PlannedRound& planned = round.planned;
   planned.key.round = plan.round();
   planned.key.step = plan.step();
-  planned.key.kind =
-      plan.kind() == v1::PLAN_KIND_TRAIN ? PlanKind::kTrain : PlanKind::kValidate;
+  planned.key.kind = plan.kind() == v1::PLAN_KIND_TRAIN ? PlanKind::kTrain : PlanKind::kValidate;
   planned.plan = std::make_shared<const v1::Plan>(plan);
   planned.next_position = FromProto(plan.next_position());
   for (const int64_t tokens : plan.documents().tokens()) planned.tokens += tokens;
@@ -100,9 +99,9 @@ void CoordinatorCore::ContinueAdoption(JobState* state) {
   const Adoption& adoption = *state->adoption;
   const auto workers = static_cast<size_t>(state->spec->workers);
   // Ranks are in order: the workers are all there when the last of so many is one.
-  const bool all_workers = adoption.members.size() >= workers &&
-                           std::next(adoption.members.begin(), workers - 1)->first ==
-                               state->spec->workers - 1;
+  const bool all_workers =
+      adoption.members.size() >= workers &&
+      std::next(adoption.members.begin(), workers - 1)->first == state->spec->workers - 1;
   const bool all = adoption.members.size() == static_cast<size_t>(state->spec->topology().ranks());
   if (!all_workers || (!all && now_ - adoption.last_hello < kServersMayCome)) {
     if (now_ < adoption.deadline) return;
@@ -140,8 +139,9 @@ bool CoordinatorCore::RebuildRounds(JobState* state) {
   for (size_t rank = 0; rank < workers; ++rank) {
     const v1::Standing& standing = run.prepared[rank]->standing();
     if (standing.step() != step && standing.step() != step - 1) {
-      Interrupt(state, "Internal", absl::StrCat("rank ", rank, " stands at step ", standing.step(),
-                                                " and the job at ", step - 1));
+      Interrupt(state, "Internal",
+                absl::StrCat("rank ", rank, " stands at step ", standing.step(), " and the job at ",
+                             step - 1));
       Schedule();
       return false;
     }

@@ -33,8 +33,8 @@ void CoordinatorCore::On(const MemberHello& event) {
   v1::CoordinatorMessage message;
   *message.mutable_welcome()->mutable_heartbeat_interval() = ToProto(options_.heartbeat_interval);
   Send(*member, std::move(message));
-  // A run does not outlive its members' sessions, so what a new session still holds is stale, unless
-  // the coordinator is new as well.
+  // A run does not outlive its members' sessions, so what a new session still holds is stale,
+  // unless the coordinator is new as well.
   if (!event.hello.current().job_id().empty() && !TakeBack(member, event.hello)) {
     member->job_id = event.hello.current().job_id();
     member->epoch = event.hello.current().epoch();
@@ -109,14 +109,7 @@ void CoordinatorCore::On(const MemberSaid& event) {
       }
       break;
     case v1::MemberMessage::kLogs:
-      // Lines may come after the run has ended; the member's word is good for its own job.
-      if (member->job_id == message.logs().job().job_id() && member->rank >= 0 &&
-          jobs_.count(member->job_id) > 0) {
-        persistent_.push_back(
-            AppendLogs{member->job_id,
-                       member->rank,
-                       {message.logs().entries().begin(), message.logs().entries().end()}});
-      }
+      OnLogs(*member, message.logs());
       break;
     case v1::MemberMessage::kReleased:
       OnReleased(member, message.released());
@@ -127,6 +120,14 @@ void CoordinatorCore::On(const MemberSaid& event) {
     default:
       break;  // Heartbeat; a second Hello is the session's to refuse.
   }
+}
+
+// Lines may come after the run has ended; the member's word is good for its own job.
+void CoordinatorCore::OnLogs(const Member& member, const v1::LogBatch& message) {
+  const bool of_its_job = member.job_id == message.job().job_id() && member.rank >= 0;
+  if (!of_its_job || jobs_.count(member.job_id) == 0) return;
+  persistent_.push_back(
+      AppendLogs{member.job_id, member.rank, {message.entries().begin(), message.entries().end()}});
 }
 
 JobState* CoordinatorCore::Current(const Member& member, const v1::JobEpoch& epoch) {

@@ -1,11 +1,11 @@
 // The attention servers of a running job, coming and going: see coordinator_core.h.
 //
-// Core attention has no state, so a server's loss loses nothing: the workers hold the inputs of what
-// it was computing. ChangePool gives the run a new epoch with the servers there are and tells all of
-// its members (Regroup). They give up what travels between them, open transports for the new epoch
-// and say where they stand (Prepared). Then the round that is not complete everywhere is laid over
-// the new pool, with its documents where they are, and goes on from the first phase that a worker
-// misses (Connect, Plan). Later rounds are planned anew. No worker begins anything again.
+// Core attention has no state, so a server's loss loses nothing: the workers hold the inputs of
+// what it was computing. ChangePool gives the run a new epoch with the servers there are and tells
+// all of its members (Regroup). They give up what travels between them, open transports for the new
+// epoch and say where they stand (Prepared). Then the round that is not complete everywhere is laid
+// over the new pool, with its documents where they are, and goes on from the first phase that a
+// worker misses (Connect, Plan). Later rounds are planned anew. No worker begins anything again.
 //
 // A change may overtake another one at any point: only answers of the newest epoch count.
 #include <algorithm>
@@ -21,8 +21,6 @@ namespace rally {
 namespace {
 
 constexpr int64_t kAllPhases = std::numeric_limits<int64_t>::max();
-
-bool IsServer(const JobSpec& spec, int32_t rank) { return rank >= spec.workers; }
 
 // Phases of `round` that a worker has.
 int64_t CollectedIn(int64_t round, const v1::Standing& standing) {
@@ -49,6 +47,7 @@ void CoordinatorCore::ChangePool(JobState* state, absl::string_view reason) {
   TellPool(state, before, reason);
   run.prepared.assign(run.members.size(), std::nullopt);
   run.regrouping = true;
+  run.regroup_began = now_;
   run.resumed.reset();
   run.trouble_since.reset();
   // A plan that no member has was made for the last pool.
@@ -146,7 +145,8 @@ void CoordinatorCore::ShowPool(JobState* state, absl::string_view reason) {
 }
 
 bool CoordinatorCore::AwaitsServers(const JobState& state) const {
-  return state.run->regrouping && !state.spec->attention.in_place &&
+  const AttentionSpec& attention = state.spec->attention;
+  return state.run->regrouping && attention.dedicated > 0 && !attention.in_place &&
          state.run->servers(*state.spec) == 0;
 }
 
@@ -198,7 +198,8 @@ void CoordinatorCore::ResumeRounds(JobState* state) {
   }
   if (!begun) return ConnectPool(state);
   if (run.sent.empty() || run.sent.back().planned.key.round != open) {
-    Interrupt(state, "Internal", absl::StrCat("a worker is in round ", open, ", which has no plan"));
+    Interrupt(state, "Internal",
+              absl::StrCat("a worker is in round ", open, ", which has no plan"));
     Schedule();
     return;
   }
@@ -242,8 +243,7 @@ void CoordinatorCore::ConnectPool(JobState* state) {
 
 // A member misses something of another. Whoever is silent as well is not merely slow. Where nobody
 // is, a failed transport is made anew.
-void CoordinatorCore::OnTrouble(const Member& member, JobState* state,
-                                const v1::Trouble& message) {
+void CoordinatorCore::OnTrouble(const Member& member, JobState* state, const v1::Trouble& message) {
   Run& run = *state->run;
   const bool news = message.job().epoch() == run.epoch && !run.regrouping;
   if (!run.trouble_since.has_value()) run.trouble_since = now_;
@@ -264,15 +264,18 @@ void CoordinatorCore::LoseSilentServers(JobState* state) {
   // While the pool changes, everybody's answer is missed.
   const bool missed = run.trouble_since.has_value() || (run.regrouping && !run.resumed.has_value());
   if (!missed || !CanChangePool(*state)) return;
+  const bool late = run.regrouping && now_ - run.regroup_began > options_.regroup_timeout;
   std::vector<std::string> silent;
-  for (int32_t rank = 0; rank < run.ranks(); ++rank) {
+  for (int32_t rank = state->spec->workers; rank < run.ranks(); ++rank) {
     const Member* member = members_.Find(run.members[rank]);
-    if (!IsServer(*state->spec, rank) || member == nullptr) continue;
-    if (now_ - member->last_seen > options_.server_timeout) silent.push_back(member->id);
+    if (member == nullptr) continue;
+    const bool stuck = late && !run.prepared[rank].has_value();  // Though it sends heartbeats.
+    if (stuck || now_ - member->last_seen > options_.server_timeout) silent.push_back(member->id);
   }
   for (const std::string& id : silent) {
-    visible_.push_back(CloseSession{
-        members_.Find(id)->session, absl::DeadlineExceededError("the member did not answer in time")});
+    visible_.push_back(
+        CloseSession{members_.Find(id)->session,
+                     absl::DeadlineExceededError("the member did not answer in time")});
     Lose(id, "does not answer");
   }
 }

@@ -30,7 +30,8 @@ struct RoundProgress {
   std::vector<std::optional<v1::RoundDone>> done;       // By rank.
   std::vector<std::optional<v1::Committed>> committed;  // By worker.
   bool commit_sent = false;
-  // The pool has changed since its plan was sent: servers' reports may be missing, times mean little.
+  // The pool has changed since its plan was sent: servers' reports may be missing, times mean
+  // little.
   bool regrouped = false;
 
   // Whether everybody whose report is waited for is done.
@@ -74,6 +75,7 @@ struct Run {
   // Change of the pool: `regrouping` from Regroup to Connect. `resumed`: the front round's plan is
   // being made anew. `pool_due`: the pool is to change when the round ends.
   bool regrouping = false;
+  absl::Time regroup_began;
   std::optional<RoundKey> resumed;
   bool pool_due = false;
   bool adopted = false;  // From the coordinator before: its rounds are still to be heard of.

@@ -71,6 +71,11 @@ class DatasetPlanner final : public RoundPlanner {
 
  private:
   absl::StatusOr<PlannedRound> Resume(const RequestPlan& request) const {
+    PlannedRound planned;
+    planned.key = request.key;
+    planned.plan = request.resumed;
+    // A pool of equal size takes the tasks as they are.
+    if (request.resumed->dedicated_servers() == request.dedicated) return planned;
     RALLY_ASSIGN_OR_RETURN(rally::Plan plan, FromProto(*request.resumed));
     Topology topology = spec_->topology();
     topology.dedicated_servers = request.dedicated;
@@ -79,8 +84,6 @@ class DatasetPlanner final : public RoundPlanner {
     options.tolerance = spec_->attention.tolerance;
     RALLY_RETURN_IF_ERROR(AssignBalanced(topology, spec_->model, options, &plan));
     RALLY_RETURN_IF_ERROR(CheckPlan(plan, spec_->model.mask));
-    PlannedRound planned;
-    planned.key = request.key;
     planned.plan = std::make_shared<const v1::Plan>(ToProto(plan));
     return planned;
   }

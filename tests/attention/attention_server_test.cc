@@ -166,8 +166,8 @@ TEST(ServerLayoutTest, AssemblesOnlyKeysOfSeveralHomes) {
   micro_batch.chunks[1].nano_batches[0] = {{0, 6, 8}, {1, 0, 4}};
   micro_batch.tasks[0] = {{0, 6, 8, 0, 8, 2}, {0, 0, 6, 0, 6, 2}, {1, 0, 4, 0, 4, 2}};
   ASSERT_TRUE(CheckPlan(plan, {}).ok());
-  const ServerLayout layout = MakeServerLayout(plan.micro_batches[0],
-                                                plan.micro_batches[0].tasks[0], /*server=*/2, {});
+  const ServerLayout layout =
+      MakeServerLayout(plan.micro_batches[0], plan.micro_batches[0].tasks[0], /*server=*/2, {});
   ASSERT_EQ(layout.blocks.size(), 2u);
   EXPECT_FALSE(layout.blocks[0].in_place());
   EXPECT_TRUE(layout.blocks[1].in_place());

@@ -1,7 +1,6 @@
-"""Attention servers die, hang, slow down and leave within the steps of a real job: nothing is lost.
+"""Attention servers die and hang within the steps of a real job, and nothing is lost.
 
-RALLY_KILLS sets the number of kills (20). Run by hand, the report at the end is what docs/recovery.md
-quotes.
+RALLY_KILLS sets the number of kills (20). What each took is printed.
 """
 
 import os
@@ -95,8 +94,8 @@ class ElasticTest(unittest.TestCase):
                 extra.append((seconds(event["step"]["duration"]) - usual) / (now - before))
                 before = now
         self.worst = max(extra)
-        print(f"{job_id}: {now} pool changes, usual step {usual:.3f} s, extra time for each: median "
-              f"{statistics.median(extra):.3f} s, worst {self.worst:.3f} s", flush=True)
+        print(f"{job_id}: {now} pool changes, usual step {usual:.3f} s, extra time for each: "
+              f"median {statistics.median(extra):.3f} s, worst {self.worst:.3f} s", flush=True)
 
     def compare(self, expected, found, spread):
         for i, (a, b) in enumerate(zip(expected, found)):
@@ -125,7 +124,8 @@ class ElasticTest(unittest.TestCase):
         self.assertLess(self.worst, LONGEST_EXTRA)
 
     def test_hangs(self):
-        steps = max(EARLY + 10, STEPS_PER_KILL * KILLS)
+        hangs = max(KILLS // 4, 1)
+        steps = EARLY + 25 * hangs  # A hang takes a second to be seen, and some meet idle servers.
         expected, spread = self.references(steps)
         stopped = []
 
@@ -139,7 +139,7 @@ class ElasticTest(unittest.TestCase):
                 stopped.pop(0).signal(signal.SIGCONT)
 
         self.addCleanup(lambda: [process.signal(signal.SIGCONT) for process in stopped])
-        found = self.disturb("hangs", self.job(steps), KILLS // 2, stop, pause=0.8)
+        found = self.disturb("hangs", self.job(steps), hangs, stop, pause=0.8)
         self.compare(expected, found, spread)
         self.assertLess(self.worst, LONGEST_EXTRA)
 

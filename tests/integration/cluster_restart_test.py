@@ -1,4 +1,4 @@
-"""What dies comes back: coordinator, worker, attention server, and members that leave in order."""
+"""What dies comes back: coordinator, worker, and members that leave in order."""
 
 import signal
 import unittest
@@ -61,12 +61,6 @@ class RestartTest(unittest.TestCase):
             again = [b for a, b in zip(steps, steps[1:]) if b <= a]
             self.assertTrue(all(step > 10 for step in again),
                             f"steps after a checkpoint, not {again}")
-
-        with self.subTest("an attention server is killed and replaced"):
-            self.start_and_reach("server-dies", 12)
-            self.cluster.members.pop("attention-0").kill()
-            self.cluster.add_member("attention", "attention-1")
-            self.finish("server-dies", restarts=1)
 
         with self.subTest("a worker leaves in order"):
             self.start_and_reach("worker-leaves", 3)

@@ -6,7 +6,8 @@
 #include <utility>
 
 #include <absl/strings/str_cat.h>
-#include <absl/time/clock.h>
+#include <absl/synchronization/notification.h>
+#include <absl/time/time.h>
 
 #include "common/check.h"
 #include "common/status_macros.h"
@@ -16,6 +17,8 @@ namespace rally::testing {
 namespace {
 
 constexpr absl::Duration kTimeout = absl::Seconds(60);
+
+void Linger(absl::Duration time) { absl::Notification().WaitForNotificationWithTimeout(time); }
 
 }  // namespace
 
@@ -91,7 +94,7 @@ AttentionServer* ElasticGroup::ServerOf(int32_t rank) { return used_[rank]->serv
 void ElasticGroup::Dawdle(int32_t rank) {
   static std::atomic<uint64_t> calls{0};
   if (rank + 1 == spec_.workers && changes_ > 0 && ++calls % 7 == 0) {
-    absl::SleepFor(absl::Milliseconds(1));
+    Linger(absl::Milliseconds(1));
   }
 }
 
@@ -217,7 +220,7 @@ absl::StatusOr<double> ElasticGroup::RunRound(std::shared_ptr<const Plan> plan) 
     });
   }
   for (int i = 0; i < changes_; ++i) {
-    absl::SleepFor(absl::Microseconds(random_() % 20000));
+    Linger(absl::Microseconds(random_() % 20000));
     ChangePool();
   }
   for (std::thread& thread : threads) thread.join();
@@ -234,8 +237,8 @@ absl::StatusOr<std::vector<double>> ElasticGroup::TrainUntil(int64_t step) {
       absl::MutexLock lock(&mutex_);
       spec.attention.dedicated = pool_->topology.dedicated_servers;
     }
-    auto plan = MakePlan(spec, corpus_, trainers_[0]->position().step + 1,
-                         trainers_[0]->position().data);
+    auto plan =
+        MakePlan(spec, corpus_, trainers_[0]->position().step + 1, trainers_[0]->position().data);
     plan->round = rounds_++;
     RALLY_ASSIGN_OR_RETURN(const double loss, RunRound(std::move(plan)));
     losses.push_back(loss);

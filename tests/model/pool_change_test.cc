@@ -33,7 +33,8 @@ void ExpectUndisturbed(const JobSpec& spec, int changes, uint64_t seed) {
     EXPECT_NEAR((*losses)[i], (*expected)[i], kTolerance * (*expected)[i]) << "step " << i + 1;
   }
   EXPECT_GT(group.changes_within_rounds(), kSteps / 4) << "too few changes met a round";
-  ::testing::Test::RecordProperty("changes_within_rounds", static_cast<int>(group.changes_within_rounds()));
+  ::testing::Test::RecordProperty("changes_within_rounds",
+                                  static_cast<int>(group.changes_within_rounds()));
   ::testing::Test::RecordProperty("most_apart", static_cast<int>(group.most_apart()));
   const auto validation = group.Validate();
   const auto expected_validation = calm.Validate();

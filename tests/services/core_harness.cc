@@ -162,6 +162,7 @@ bool CoreHarness::AnswerPlan() {
   plan->set_kind(request.key.kind == PlanKind::kTrain ? v1::PLAN_KIND_TRAIN
                                                       : v1::PLAN_KIND_VALIDATE);
   planned.plan = std::move(plan);
+  planned.position = request.position;
   planned.next_position = {0, request.position.index + 1, 0};
   planned.tokens = 100;
   Apply(PlanReady{request.job_id, request.epoch, std::move(planned)});

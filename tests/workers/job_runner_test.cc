@@ -287,6 +287,14 @@ TEST_F(JobRunnerTest, PassesOverADamagedCheckpointAndSaysSo) {
   EXPECT_EQ(Answer().ready().step(), 1);
 }
 
+class NoOtherPool final : public PoolFeed {
+  void ReportTrouble(const std::string& /*what*/) override {}
+  absl::StatusOr<std::optional<v1::PlanMessage>> AwaitPlan(
+      const absl::Status& cause, const v1::Standing& /*standing*/) override {
+    return cause;
+  }
+};
+
 // A release may come before the thread has got to the Prepare, or while it is at it.
 TEST_F(JobRunnerTest, AMemberStoppedBeforeItIsPreparedIsPreparedInVain) {
   spec_.workers = 2;
@@ -298,8 +306,10 @@ TEST_F(JobRunnerTest, AMemberStoppedBeforeItIsPreparedIsPreparedInVain) {
   const auto assignment = ReadAssignment(prepare, v1::MEMBER_ROLE_MODEL);
   ASSERT_TRUE(assignment.ok()) << assignment.status();
   AbortSwitch abort;
-  abort.Abort(absl::CancelledError("released"));
-  const auto member = MakeModelMember(resources_, *assignment, &abort);
+  const auto pool = std::make_shared<AbortSwitch>();
+  for (AbortSwitch* stop : {&abort, pool.get()}) stop->Abort(absl::CancelledError("released"));
+  NoOtherPool feed;
+  const auto member = MakeModelMember(resources_, *assignment, {&abort, pool}, &feed);
   const auto prepared = member->Prepare();
   ASSERT_TRUE(prepared.ok()) << prepared.status();
   v1::Connect connect;

@@ -71,11 +71,10 @@ TEST(WorkerOptionsTest, HelpNamesEveryFlagAndNeedsNoRole) {
   const auto options = ParseWorkerOptions({"--help"});
   ASSERT_TRUE(options.ok());
   EXPECT_TRUE(options->help);
-  for (const char* flag :
-       {"--role", "--coordinator", "--id", "--threads", "--cpus", "--advertise-host",
-        "--transports", "--network-devices", "--phase-timeout", "--grace", "--log-level",
-        "--instruction-set", "--checksums", "--tls-ca", "--tls-cert", "--tls-key",
-        "--token-file"}) {
+  for (const char* flag : {"--role", "--coordinator", "--id", "--threads", "--cpus",
+                           "--advertise-host", "--transports", "--network-devices",
+                           "--phase-timeout", "--grace", "--log-level", "--instruction-set",
+                           "--checksums", "--tls-ca", "--tls-cert", "--tls-key", "--token-file"}) {
     EXPECT_THAT(kWorkerHelp, HasSubstr(flag));
   }
 }

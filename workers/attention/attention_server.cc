@@ -110,7 +110,8 @@ class AttentionServerImpl : public AttentionServer {
     std::vector<Transfer> sends;
   };
 
-  // Of PhaseOrder, among the phases that workers have not all before them; beyond: the same for all.
+  // Of PhaseOrder, among the phases that workers have not all before them; beyond: the same for
+  // all.
   int64_t IndexOf(const Phase& phase) const {
     const int64_t end = std::min<int64_t>(collected_.end(), static_cast<int64_t>(order_.size()));
     return std::find(order_.begin(), order_.begin() + end, phase) - order_.begin();
@@ -121,9 +122,8 @@ class AttentionServerImpl : public AttentionServer {
     const MicroBatch& micro_batch = plan_->micro_batches[phase.micro_batch];
     const int64_t index = IndexOf(phase);
     const bool whole = index >= collected_.end();
-    const auto [entry, made] =
-        whole ? layouts_.try_emplace({phase.micro_batch, phase.nano_batch})
-              : open_layouts_.try_emplace({static_cast<int32_t>(index), 0});
+    const auto [entry, made] = whole ? layouts_.try_emplace({phase.micro_batch, phase.nano_batch})
+                                     : open_layouts_.try_emplace({static_cast<int32_t>(index), 0});
     if (made) {
       entry->second = MakeServerLayout(micro_batch, OpenTasks(*plan_, phase, index, collected_),
                                        transport_->rank(), options_.shape.mask);

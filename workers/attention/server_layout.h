@@ -1,8 +1,9 @@
 // ServerLayout: where the rows of one server's CA-tasks lie in the messages of a phase.
 //
-// A function of the phase's tasks alone: the same for every layer and both directions. Key rows that follow
-// each other in a document form a block. A block that comes from one route is used where it lies in
-// that route's messages; one that comes from several is assembled in scratch rows, once a phase.
+// A function of the phase's tasks alone: the same for every layer and both directions. Key rows
+// that follow each other in a document form a block. A block that comes from one route is used
+// where it lies in that route's messages; one that comes from several is assembled in scratch rows,
+// once a phase.
 //
 // Plain data; immutable once made.
 #ifndef RALLY_WORKERS_ATTENTION_SERVER_LAYOUT_H_

@@ -1,4 +1,5 @@
-// RemoteAttention::Exchange: one layer and nano-batch of a home: what it sends, and what is under way.
+// RemoteAttention::Exchange: one layer and nano-batch of a home: what it sends, and what is under
+// way.
 //
 // The forward's and the backward's are the same object: the autograd functions of a phase hold it,
 // and so does RemoteAttention for as long as a change of the pool may call for its rows again.
@@ -39,7 +40,7 @@ struct RemoteAttention::Exchange : torch::CustomClassHolder {
   }
 
   RemoteAttention* attention = nullptr;
-  Phase phase;  // Forward.
+  Phase phase;         // Forward.
   int64_t tokens = 0;  // T
   // Detached: they may share memory with the graph's tensors but do not keep the graph alive. In
   // the job's element; what ping has of keys and values is shared with pong.

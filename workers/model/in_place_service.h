@@ -1,8 +1,8 @@
 // InPlaceService: how the model reaches workers/attention without knowing it.
 //
-// begin_step is called once per plan, before its first phase; post_phase when a phase's requests are
-// sent; serve_phase at the point of the step where the phase's results are awaited. A rank always
-// serves at least the tasks that the plan leaves at home.
+// begin_step is called once per plan, before its first phase; post_phase when a phase's requests
+// are sent; serve_phase at the point of the step where the phase's results are awaited. A rank
+// always serves at least the tasks that the plan leaves at home.
 //
 // change_pool is called when the transport has failed within a round: it waits until the job has
 // other attention servers, and begin_step is then called for what it gives. Without one, or when it

@@ -159,7 +159,8 @@ void RemoteAttention::UsePool(Transport* transport, uint32_t epoch) {
 
 void RemoteAttention::BeginRound(std::shared_ptr<const Plan> plan,
                                  const CollectedPhases& collected) {
-  // All workers have been through the last round: these have moved, unless the transport has failed.
+  // All workers have been through the last round: these have moved, unless the transport has
+  // failed.
   (void)transport_->Wait(resent_.transfers, absl::Now() + options_.phase_timeout);
   resent_.clear();
   order_ = PhaseOrder(*plan, options_.shape.layers);
@@ -257,8 +258,8 @@ std::vector<const Route*> RemoteAttention::RoutesOf(size_t index, PhaseRoutes* o
   if (at >= standings_.end()) {
     return routes_[phase.micro_batch][phase.nano_batch].FromHome(options_.rank);
   }
-  *open = RouteTasks(plan_->micro_batches[phase.micro_batch],
-                     OpenTasks(*plan_, phase, at, standings_));
+  *open =
+      RouteTasks(plan_->micro_batches[phase.micro_batch], OpenTasks(*plan_, phase, at, standings_));
   return open->FromHome(options_.rank);
 }
 

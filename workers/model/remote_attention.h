@@ -15,7 +15,8 @@
 // collected is computed again for this rank, and rows of phases that others still wait for are sent
 // to them once more. For that a phase's inputs are kept
 //   - forward, until its micro-batch is over (in training they are needed as long anyway);
-//   - backward, until the layer below is collected. Then every home that shares a document with this
+//   - backward, until the layer below is collected. Then every home that shares a document with
+//   this
 //     one has collected the phase: whoever computes the next layer's tasks waits for the rows of
 //     both. The lowest layer's are kept until the round is over.
 // A validation has no backward that would hold homes together: its micro-batches end with a

@@ -41,7 +41,7 @@ RoundStanding RemoteAttention::Standing() const {
 void RemoteAttention::Recover(const absl::Status& cause) {
   absl::Status status = cause;
   while (!status.ok()) {
-    if (!service_.change_pool) throw StatusError(status);
+    if (!service_.change_pool) ThrowIfError(status);
     Abandon(status);
     absl::StatusOr<PoolChange> change = service_.change_pool(status, Standing());
     ThrowIfError(change.status());
@@ -66,7 +66,7 @@ absl::Status RemoteAttention::GoOn(const PoolChange& change) {
   epoch_ = change.epoch;
   if (change.plan == nullptr && collected_ == order_.size()) return absl::OkStatus();
   if (change.plan == nullptr || PhaseOrder(*change.plan, options_.shape.layers) != order_) {
-    throw StatusError(absl::InternalError("the round's plan was made anew with other phases"));
+    ThrowIfError(absl::InternalError("the round's plan was made anew with other phases"));
   }
   RALLY_RETURN_IF_ERROR(TakePlan(change.plan, change.collected));
   const auto first = static_cast<size_t>(standings_.first());
@@ -86,7 +86,7 @@ absl::Status RemoteAttention::SendAgain(size_t index) {
   PhaseRoutes open;
   const std::vector<const Route*> routes = RoutesOf(index, &open);
   if (!routes.empty() && kept_[index] == nullptr) {
-    throw StatusError(absl::InternalError(
+    ThrowIfError(absl::InternalError(
         absl::StrCat("a worker is ", posted_ - index, " phases behind; its rows are gone")));
   }
   for (const Route* route : routes) SendRequest(*route, order_[index], *kept_[index], &resent_);

@@ -1,0 +1,212 @@
+// The core takes running jobs back after it was restarted.
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "proto/convert.h"
+#include "services/coordinator/conditions.h"
+#include "tests/services/core_harness.h"
+
+namespace rally {
+namespace {
+
+using Message = v1::CoordinatorMessage;
+
+constexpr SessionId kA = 50;
+constexpr SessionId kB = 51;
+
+class CoreAdoptionTest : public testing::Test {
+ protected:
+  // A job of two workers, in epochs 2 and 3 of its run, with step 4 recorded. Round 4 is step 5.
+  void SetUp() override {
+    StoredJob stored;
+    stored.job.set_job_id("job");
+    *stored.job.mutable_spec() = ToProto(CoreHarness::Spec(2, 0, 9));
+    stored.job.mutable_status()->set_phase(v1::JOB_PHASE_RUNNING);
+    stored.job.mutable_status()->set_run_epoch(2);
+    stored.job.mutable_status()->set_epoch(3);
+    stored.job.mutable_status()->set_step(4);
+    stored.last_sequence = 9;
+    core_.Apply(Recover{{stored}});
+    EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_RUNNING);
+  }
+
+  void Hello(SessionId session, const char* id, uint32_t epoch, int32_t rank) {
+    MemberHello hello;
+    hello.session = session;
+    hello.hello.set_member_id(id);
+    hello.hello.set_role(v1::MEMBER_ROLE_MODEL);
+    hello.hello.mutable_current()->set_job_id("job");
+    hello.hello.mutable_current()->set_epoch(epoch);
+    hello.hello.set_rank(rank);
+    core_.Apply(hello);
+  }
+  void BothComeBack() {
+    Hello(kB, "b", 2, 1);  // It has not heard of epoch 3.
+    Hello(kA, "a", 3, 0);
+    ASSERT_EQ(core_.Sent(kA, Message::kRegroup).size(), 1u);
+  }
+  static v1::Plan PlanOf(int64_t round, int64_t step) {
+    v1::Plan plan;
+    plan.set_round(round);
+    plan.set_step(step);
+    plan.mutable_next_position()->set_index(step);
+    plan.mutable_documents()->add_tokens(70);
+    plan.mutable_documents()->add_tokens(30);
+    return plan;
+  }
+  static v1::RoundRecord Finished(int64_t round, int64_t step) {
+    v1::RoundRecord record;
+    *record.mutable_plan() = PlanOf(round, step);
+    record.mutable_done()->set_round(round);
+    record.mutable_done()->set_loss(1.25);
+    return record;
+  }
+  static v1::RoundRecord Committed(int64_t round, int64_t step) {
+    v1::RoundRecord record = Finished(round, step);
+    record.mutable_committed()->set_round(round);
+    record.mutable_committed()->set_step(step);
+    return record;
+  }
+  // Step 4 committed, round 4 finished.
+  static v1::Standing Awaiting() {
+    v1::Standing standing;
+    standing.set_round(4);
+    standing.set_begun(true);
+    standing.set_complete(true);
+    standing.set_step(4);
+    *standing.mutable_current() = Finished(4, 5);
+    *standing.mutable_last() = Committed(3, 4);
+    return standing;
+  }
+  // Step 5 committed.
+  static v1::Standing Ahead() {
+    v1::Standing standing;
+    standing.set_round(5);
+    standing.set_step(5);
+    standing.mutable_position()->set_index(5);
+    *standing.mutable_last() = Committed(4, 5);
+    return standing;
+  }
+  void Say(SessionId session, const char* id, const v1::Standing& standing) {
+    v1::MemberMessage message;
+    message.mutable_prepared()->mutable_job()->set_job_id("job");
+    message.mutable_prepared()->mutable_job()->set_epoch(4);
+    *message.mutable_prepared()->mutable_standing() = standing;
+    core_.Apply(MemberSaid{session, id, message});
+  }
+  void SayCommitted(SessionId session, const char* id, int64_t round) {
+    v1::MemberMessage message;
+    message.mutable_committed()->mutable_job()->set_job_id("job");
+    message.mutable_committed()->mutable_job()->set_epoch(4);
+    message.mutable_committed()->set_round(round);
+    core_.Apply(MemberSaid{session, id, message});
+  }
+  int64_t step() const { return core_.job("job").status().step(); }
+
+  CoreHarness core_;
+};
+
+TEST_F(CoreAdoptionTest, AsksTheMembersWhereTheyStand) {
+  Hello(kB, "b", 2, 1);
+  EXPECT_TRUE(core_.Sent(kB, Message::kRegroup).empty()) << "a worker is missing";
+  EXPECT_TRUE(core_.Sent(kB, Message::kRelease).empty());
+  Hello(kA, "a", 3, 0);
+  for (const auto& [session, epoch] : {std::pair{kA, 3u}, {kB, 2u}}) {
+    const v1::Regroup regroup = core_.Sent(session, Message::kRegroup).back().regroup();
+    EXPECT_EQ(regroup.job().epoch(), epoch) << "as the member knows it";
+    EXPECT_EQ(regroup.epoch(), 4u);
+    EXPECT_TRUE(regroup.report());
+  }
+  EXPECT_EQ(core_.job("job").status().restarts(), 0);
+}
+
+TEST_F(CoreAdoptionTest, ACommitThatReachedOneWorkerReachesTheOther) {
+  BothComeBack();
+  Say(kA, "a", Ahead());
+  Say(kB, "b", Awaiting());
+  ASSERT_EQ(core_.Sent(kB, Message::kCommit).size(), 1u);
+  EXPECT_EQ(core_.Sent(kB, Message::kCommit)[0].commit().round(), 4);
+  EXPECT_EQ(step(), 4);
+  SayCommitted(kB, "b", 4);
+  EXPECT_EQ(step(), 5);
+  EXPECT_EQ(core_.events.back().step().loss(), 1.25);
+  EXPECT_EQ(core_.events.back().step().tokens(), 100);
+  EXPECT_EQ(core_.next_plan().key.round, 5);
+  EXPECT_EQ(core_.next_plan().key.step, 6);
+  EXPECT_EQ(core_.next_plan().position.index, 5);
+}
+
+TEST_F(CoreAdoptionTest, AStepThatAllCommittedIsRecorded) {
+  BothComeBack();
+  Say(kA, "a", Ahead());
+  Say(kB, "b", Ahead());
+  EXPECT_EQ(step(), 5);
+  EXPECT_EQ(core_.next_plan().key.step, 6);
+}
+
+TEST_F(CoreAdoptionTest, AStepThatAllHaveFinishedIsCommitted) {
+  BothComeBack();
+  Say(kA, "a", Awaiting());
+  Say(kB, "b", Awaiting());
+  EXPECT_EQ(core_.Sent(kA, Message::kCommit).size(), 1u);
+  SayCommitted(kA, "a", 4);
+  SayCommitted(kB, "b", 4);
+  EXPECT_EQ(step(), 5);
+}
+
+TEST_F(CoreAdoptionTest, ARoundUnderWayGoesOn) {
+  v1::Standing within;
+  within.set_round(4);
+  within.set_begun(true);
+  within.set_collected(6);
+  within.set_step(4);
+  *within.mutable_current()->mutable_plan() = PlanOf(4, 5);
+  *within.mutable_last() = Committed(3, 4);
+  v1::Standing before = within;
+  before.set_begun(false);
+  before.set_collected(0);
+  before.clear_current();
+  BothComeBack();
+  Say(kA, "a", before);
+  Say(kB, "b", within);
+  ASSERT_EQ(core_.pending_plans(), 1u);
+  EXPECT_EQ(core_.next_plan().key.round, 4);
+  EXPECT_NE(core_.next_plan().resumed, nullptr);
+  core_.AnswerPlan();
+  EXPECT_EQ(core_.Sent(kA, Message::kConnect).back().connect().resumed_round(), 4);
+  EXPECT_THAT(core_.Sent(kA, Message::kPlan).back().plan().collected(), testing::ElementsAre(0, 6));
+}
+
+TEST_F(CoreAdoptionTest, AJobWhoseWorkersDoNotComeBackStartsAnew) {
+  Hello(kA, "a", 3, 0);
+  for (int second = 0; second < 31; ++second) {
+    core_.Advance(absl::Seconds(1));
+    v1::MemberMessage heartbeat;
+    heartbeat.mutable_heartbeat();
+    core_.Apply(MemberSaid{kA, "a", heartbeat});
+    core_.Apply(Tick{});
+  }
+  EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_QUEUED);
+  EXPECT_EQ(core_.job("job").status().restarts(), 0);
+  ASSERT_EQ(core_.Sent(kA, Message::kRelease).size(), 1u);
+  EXPECT_EQ(core_.Sent(kA, Message::kRelease)[0].release().job().epoch(), 3u);
+}
+
+TEST_F(CoreAdoptionTest, MembersOfAnEarlierRunAreReleased) {
+  Hello(kA, "a", 1, 0);
+  ASSERT_EQ(core_.Sent(kA, Message::kRelease).size(), 1u);
+  EXPECT_EQ(core_.Sent(kA, Message::kRelease)[0].release().job().epoch(), 1u);
+}
+
+TEST_F(CoreAdoptionTest, ACancelReleasesWhoIsBack) {
+  Hello(kA, "a", 3, 0);
+  core_.Apply(CancelJob{7, "job", absl::Seconds(30)});
+  EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_CANCELLED);
+  EXPECT_EQ(core_.Sent(kA, Message::kRelease).size(), 1u);
+}
+
+}  // namespace
+}  // namespace rally
