@@ -51,6 +51,7 @@ SimulationResult SimulateCluster(uint64_t seed, const Parts& parts, size_t trace
   for (const auto& [id, job] : cluster.store().jobs()) {
     ++result.ends[v1::JobPhase_Name(job.status().phase())];
     result.epochs += job.status().epoch();
+    result.pool_changes += job.status().pool_changes();
   }
   return result;
 }

@@ -28,6 +28,7 @@ struct SimulationResult {
   int64_t coordinator_processes = 0;
   int64_t member_processes = 0;
   int64_t epochs = 0;                      // Of all jobs.
+  int64_t pool_changes = 0;                // Of all jobs.
   std::map<std::string, int64_t> ends;     // Jobs by phase.
   std::map<std::string, int64_t> reasons;  // Of jobs that were queued again or ended.
 };

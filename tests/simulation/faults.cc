@@ -6,8 +6,8 @@ namespace rally::simulation {
 
 FaultInjector::FaultInjector(World* world, FaultTargets* targets)
     : world_(*world), targets_(*targets) {
-  if (world_.random.Chance(0.15)) {
-    ChooseCoordinator();
+  if (world_.random.Chance(0.3)) {
+    ChooseHarmless();
   } else {
     ChooseAll();
   }
@@ -43,8 +43,8 @@ void FaultInjector::ChooseAll() {
   }
 }
 
-// Only its processes crash.
-void FaultInjector::ChooseCoordinator() {
+// Of the coordinator and attention servers, not of workers. The coordinator's machine stays.
+void FaultInjector::ChooseHarmless() {
   Random& random = world_.random;
   FaultRates& rates = world_.faults;
   rates.lose_request = 0.2 * random.Unit();
@@ -52,8 +52,17 @@ void FaultInjector::ChooseCoordinator() {
   rates.repeat_message = 0.3 * random.Unit();
   rates.slow_store = 0.1 * random.Unit();
   rates.slow_disk = 0.5 * random.Unit();
-  strikes_ = {&FaultTargets::CrashCoordinator, &FaultTargets::CrashCoordinatorAmidActions};
-  world_.invariants.OnlyTheCoordinatorFails();
+  const int64_t whom = random.Below(3);
+  if (whom != 0) {
+    strikes_ = {&FaultTargets::CrashCoordinator, &FaultTargets::CrashCoordinatorAmidActions};
+  }
+  if (whom != 1) {
+    for (const Strike strike :
+         {&FaultTargets::CrashServer, &FaultTargets::StopServer, &FaultTargets::PauseServer}) {
+      strikes_.push_back(strike);
+    }
+  }
+  world_.invariants.NoWorkerFails();
 }
 
 void FaultInjector::Start(absl::Time quiet) {

@@ -2,7 +2,8 @@
 //
 // FaultRates are chances taken where something happens; FaultInjector strikes by itself. Every seed
 // has faults of some kinds only, rare or dense, so that each kind is seen alone and with others.
-// In some nothing fails but the coordinator, so that no job may suffer. From Quiet on nothing goes wrong any more, and what was broken heals.
+// In some only the coordinator, or attention servers, fail: there no job may suffer. From Quiet on
+// nothing goes wrong any more, and what was broken heals.
 //
 // One thread.
 #ifndef RALLY_TESTS_SIMULATION_FAULTS_H_
@@ -26,11 +27,11 @@ struct FaultRates {
   double failed_plan = 0;
   double user_error = 0;  // Of a member's work.
   double machine_error = 0;
-  double bad_loss = 0;    // The loss of a round is no number.
-  double slow_work = 0;   // A member's work takes far longer.
-  double stuck_work = 0;  // It takes longer than anybody waits.
-  double slow_store = 0;  // The coordinator's.
-  double slow_disk = 0;   // Of checkpoints.
+  double bad_loss = 0;      // The loss of a round is no number.
+  double slow_work = 0;     // A member's work takes far longer.
+  double stuck_work = 0;    // It takes longer than anybody waits.
+  double slow_store = 0;    // The coordinator's.
+  double slow_disk = 0;     // Of checkpoints.
   double silent_crash = 0;  // Of the coordinator: its machine goes with it.
 };
 
@@ -41,6 +42,9 @@ class FaultTargets {
   virtual void CrashMember() = 0;
   virtual void StopMember() = 0;  // It leaves in peace.
   virtual void PauseMember() = 0;
+  virtual void CrashServer() = 0;
+  virtual void StopServer() = 0;
+  virtual void PauseServer() = 0;
   virtual void BreakSession() = 0;
   virtual void CutOffMember() = 0;
   virtual void CutOffCoordinator() = 0;
@@ -60,7 +64,7 @@ class FaultInjector {
   using Strike = void (FaultTargets::*)();
 
   void ChooseAll();
-  void ChooseCoordinator();
+  void ChooseHarmless();
   void Wait();
 
   World& world_;

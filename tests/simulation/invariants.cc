@@ -115,9 +115,11 @@ void Invariants::Stored(const v1::Job& job) {
     Break(absl::StrCat(who, ": the status is at step ", status.step(),
                        ", but not every worker is beyond step ", reached));
   }
-  if (only_coordinator_ && status.restarts() > 0) {
-    Break(absl::StrCat(who, ": starts again, though nothing fails but the coordinator"));
+  if (workers_hold_ && record.stored_running && status.restarts() > record.stored_restarts) {
+    Break(absl::StrCat(who, ": starts again, though no worker fails"));
   }
+  record.stored_restarts = status.restarts();
+  record.stored_running = status.phase() == v1::JOB_PHASE_RUNNING;
   if (record.final_status != 0 && record.final_status != HashOf(status.SerializeAsString())) {
     Break(absl::StrCat(who, ": changed after its end"));
   }
@@ -208,9 +210,9 @@ void Invariants::Committed(const v1::JobEpoch& run, int32_t rank, int64_t round,
   standing = weights;
   record.committed = weights.step;
   for (const auto& [other, of_other] : job.runs) {
-    if (!only_coordinator_ || other == run.epoch() || of_other.committed < weights.step) continue;
+    if (!workers_hold_ || other == run.epoch() || of_other.committed < weights.step) continue;
     Break(absl::StrCat(who, ": does step ", weights.step, " again, after the run of epoch ", other,
-                       ", though nothing fails but the coordinator"));
+                       ", though no worker fails"));
   }
 }
 

@@ -1,14 +1,16 @@
 // Invariants: what must hold of a cluster whatever goes wrong, checked as things happen.
 //
-//   - An epoch of a job is given out once: every rank of it to one session. An epoch begins a run, or
+//   - An epoch of a job is given out once: every rank of it to one session. An epoch begins a run,
+//   or
 //     goes on with the newest one over another pool, whose workers stay. No run is begun of a job
 //     whose cancel was acknowledged. No commit is sent of an epoch once a newer one was begun.
 //   - A member is given an epoch only when it holds none.
-//   - A worker commits a step only when the coordinator has sent that commit in the worker's run and
+//   - A worker commits a step only when the coordinator has sent that commit in the worker's run
+//   and
 //     every worker has done the round; steps follow one another without gap or repeat from where
 //     the worker's checkpoint stood, and so does the data position. All workers of a run hold the
 //     same weights.
-//   - Where only the coordinator fails, no job starts again and no step is done again.
+//   - Where no worker fails, no job that runs starts again and no step is done again.
 //   - A job's status never names a step that not every worker has, and a job that has succeeded has
 //     all its steps. A job that has ended stays as it is. Epochs do not go back.
 //   - Events count 1, 2, 3 ... and what a reader has seen of them stays. They tell every phase.
@@ -63,7 +65,8 @@ class Invariants {
   void CheckCancelled(const std::map<std::string, v1::Job>& stored, absl::Time due);
 
   // ---- Faults ----
-  void OnlyTheCoordinatorFails() { only_coordinator_ = true; }
+  // Only the coordinator and attention servers do.
+  void NoWorkerFails() { workers_hold_ = true; }
 
   // ---- Workers. `run` is the first epoch of theirs ----
   void RoundDone(const v1::JobEpoch& run, int32_t rank, int64_t round);
@@ -90,9 +93,11 @@ class Invariants {
     absl::Time end_of_grace;
     v1::JobPhase last_phase = v1::JOB_PHASE_UNSPECIFIED;  // That an event has told.
     std::map<uint32_t, EpochRecord> epochs;
-    std::map<uint32_t, RunRecord> runs;  // By first epoch.
+    std::map<uint32_t, RunRecord> runs;     // By first epoch.
     std::map<int64_t, uint64_t> published;  // By sequence: the event's hash.
     uint32_t stored_epoch = 0;
+    int32_t stored_restarts = 0;
+    bool stored_running = false;
     uint64_t final_status = 0;  // Its hash, once the job has ended.
   };
 
@@ -106,7 +111,7 @@ class Invariants {
   static int64_t Reached(const JobRecord& record);
 
   std::string breach_;
-  bool only_coordinator_ = false;
+  bool workers_hold_ = false;
   std::map<std::string, JobRecord> jobs_;
 };
 

@@ -186,8 +186,7 @@ void MemberRunner::GoOn() {
 void MemberRunner::Meet(Block block, int64_t name, int32_t ranks, std::function<void()> then) {
   block_ = block;
   // The pool's meetings are of its epoch, workers' of the run.
-  const uint32_t epoch =
-      block == Block::kExchange ? epoch_.epoch() : assignment_.job().epoch();
+  const uint32_t epoch = block == Block::kExchange ? epoch_.epoch() : assignment_.job().epoch();
   meeting_ = DataPlane::Meeting(epoch_.job_id(), epoch, name);
   const uint64_t number = ++meetings_;
   const absl::Duration patience = block == Block::kReduction ? kPoolTimeout : kPhaseTimeout;

@@ -5,8 +5,8 @@
 // it has begun goes on although an abort, a pause or the end of its session comes meanwhile.
 //
 // In a round all members of the pool meet in the data plane, then each collects what it is sent. A
-// Regroup breaks both off: a server drops the round, a worker waits within it for the new pool. What
-// workers have all collected they reduce among themselves, whatever becomes of the pool.
+// Regroup breaks both off: a server drops the round, a worker waits within it for the new pool.
+// What workers have all collected they reduce among themselves, whatever becomes of the pool.
 //
 // One thread. All in RunnerSetup is borrowed and outlives it.
 #ifndef RALLY_TESTS_SIMULATION_MEMBER_RUNNER_H_

@@ -170,23 +170,36 @@ SimulatedMember* SimulatedCluster::AnyMember() {
   return seats_[world_.random.Below(static_cast<int64_t>(seats_.size()))].member;
 }
 
-void SimulatedCluster::CrashMember() {
-  SimulatedMember* member = AnyMember();
+SimulatedMember* SimulatedCluster::AnyServer() {
+  std::vector<SimulatedMember*> servers;
+  for (const Seat& seat : seats_) {
+    if (seat.role == v1::MEMBER_ROLE_ATTENTION) servers.push_back(seat.member);
+  }
+  if (servers.empty()) return nullptr;
+  return servers[world_.random.Below(static_cast<int64_t>(servers.size()))];
+}
+
+void SimulatedCluster::Crash(SimulatedMember* member) {
   if (member == nullptr) return;
   member->Crash(world_.random.Chance(0.7) ? Ending::kAbrupt : Ending::kSilent);
 }
 
-void SimulatedCluster::StopMember() {
-  SimulatedMember* member = AnyMember();
+void SimulatedCluster::Stop(SimulatedMember* member) {
   if (member != nullptr) member->Leave();
 }
 
-void SimulatedCluster::PauseMember() {
-  SimulatedMember* member = AnyMember();
+void SimulatedCluster::Pause(SimulatedMember* member) {
   if (member == nullptr) return;
   Random& random = world_.random;
   member->Pause(random.Between(absl::Milliseconds(10), absl::Seconds(random.Chance(0.5) ? 1 : 30)));
 }
+
+void SimulatedCluster::CrashMember() { Crash(AnyMember()); }
+void SimulatedCluster::StopMember() { Stop(AnyMember()); }
+void SimulatedCluster::PauseMember() { Pause(AnyMember()); }
+void SimulatedCluster::CrashServer() { Crash(AnyServer()); }
+void SimulatedCluster::StopServer() { Stop(AnyServer()); }
+void SimulatedCluster::PauseServer() { Pause(AnyServer()); }
 
 void SimulatedCluster::BreakSession() { network_.BreakOne(); }
 

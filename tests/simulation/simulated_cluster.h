@@ -47,6 +47,9 @@ class SimulatedCluster final : public FaultTargets {
   void CrashMember() override;
   void StopMember() override;
   void PauseMember() override;
+  void CrashServer() override;
+  void StopServer() override;
+  void PauseServer() override;
   void BreakSession() override;
   void CutOffMember() override;
   void CutOffCoordinator() override;
@@ -70,6 +73,10 @@ class SimulatedCluster final : public FaultTargets {
   void StartCoordinator();
   // One of those that live; null when there is none.
   SimulatedMember* AnyMember();
+  SimulatedMember* AnyServer();
+  void Crash(SimulatedMember* member);
+  void Stop(SimulatedMember* member);
+  void Pause(SimulatedMember* member);
   SimulatedCoordinator* coordinator() const;
 
   World& world_;

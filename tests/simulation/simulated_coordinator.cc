@@ -118,7 +118,8 @@ void SimulatedCoordinator::Crash() {
   if (!alive()) return;
   world_.Note("coordinator ", number_, " has crashed");
   process_.Die();
-  const Ending ending = world_.random.Chance(world_.faults.silent_crash) ? Ending::kSilent : Ending::kAbrupt;
+  const Ending ending =
+      world_.random.Chance(world_.faults.silent_crash) ? Ending::kSilent : Ending::kAbrupt;
   for (const auto& [id, session] : sessions_) session.connection->CloseAtCoordinator(ending);
   sessions_.clear();
   on_crash();

@@ -66,6 +66,7 @@ class Summary {
     ++seeds_;
     events_ += result.events;
     epochs_ += result.epochs;
+    pool_changes_ += result.pool_changes;
     coordinators_ += result.coordinator_processes;
     members_ += result.member_processes;
     simulated_ += result.simulated;
@@ -81,10 +82,11 @@ class Summary {
   void Print(double seconds) const {
     std::string text = absl::StrFormat(
         "%d seeds hold: %d events, %s simulated, in %.1f s\n"
-        "%d epochs, %d coordinator and %d member processes; trace hash %016x\n"
+        "%d epochs, %d changes of a pool, %d coordinator and %d member processes; trace hash "
+        "%016x\n"
         "longest unrest after the faults: %s, seed %d\n",
-        seeds_, events_, absl::FormatDuration(simulated_), seconds, epochs_, coordinators_,
-        members_, hash_, absl::FormatDuration(longest_unrest_), most_restless_);
+        seeds_, events_, absl::FormatDuration(simulated_), seconds, epochs_, pool_changes_,
+        coordinators_, members_, hash_, absl::FormatDuration(longest_unrest_), most_restless_);
     for (const auto& [phase, count] : ends_)
       absl::StrAppendFormat(&text, "  %s %d\n", phase, count);
     for (const auto& [reason, count] : reasons_) {
@@ -97,6 +99,7 @@ class Summary {
   int64_t seeds_ = 0;
   int64_t events_ = 0;
   int64_t epochs_ = 0;
+  int64_t pool_changes_ = 0;
   int64_t coordinators_ = 0;
   int64_t members_ = 0;
   absl::Duration simulated_;

@@ -30,11 +30,14 @@ SimulationResult ExpectHolds(uint64_t seed) {
 TEST(SimulationTest, FixedSeedsHold) {
   std::map<std::string, int64_t> ends;
   std::map<std::string, int64_t> reasons;
+  int64_t pool_changes = 0;
   for (uint64_t seed = 1; seed <= 2000 && !HasFailure(); ++seed) {
     const SimulationResult result = ExpectHolds(seed);
+    pool_changes += result.pool_changes;
     for (const auto& [phase, count] : result.ends) ends[phase] += count;
     for (const auto& [reason, count] : result.reasons) reasons[reason] += count;
   }
+  EXPECT_GT(pool_changes, 500);
   EXPECT_GT(ends["JOB_PHASE_SUCCEEDED"], 1000);
   EXPECT_GT(ends["JOB_PHASE_FAILED"], 50);
   EXPECT_GT(ends["JOB_PHASE_CANCELLED"], 300);
