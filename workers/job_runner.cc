@@ -168,16 +168,23 @@ std::optional<JobRunner::Command> JobRunner::NextCommand(absl::Time deadline) {
 
 // An epoch that was stopped or has failed waits for its Release.
 bool JobRunner::Ignores(const Command& command) const {
-  return abort_ != command.held.abort || !abort_->status().ok() || member_failed_;
+  // What belongs to a pool that has changed again comes anew.
+  const bool of_pool = command.message.has_connect() || command.message.has_plan();
+  if (of_pool && !command.held.pool->status().ok()) return true;
+  return abort_ != command.held.abort || !abort_->status().ok() || failure_.has_value();
 }
 
 void JobRunner::Execute(const Command& command) {
   const v1::CoordinatorMessage& message = command.message;
-  if (message.has_release()) return LetGo(message.release().job());
+  if (message.has_release()) return LetGo(command);
   if (message.has_prepare()) {
     DropMember();  // What a newer epoch has superseded.
     epoch_ = message.prepare().job();
     abort_ = command.held.abort;
+  }
+  if (message.has_regroup() && abort_ == command.held.abort) {
+    epoch_.set_epoch(message.regroup().epoch());
+    if (failure_.has_value()) SayFailed();  // Whoever changes the pool has not heard of it.
   }
   if (Ignores(command)) return;
   absl::Status status;
@@ -188,7 +195,7 @@ void JobRunner::Execute(const Command& command) {
   } else if (message.has_regroup()) {
     status = Regroup(command, StandingBetweenRounds());
   } else if (message.has_connect()) {
-    status = Connect(message.connect());
+    status = Connect(command);
   } else if (message.has_plan()) {
     plans_.push_back(message.plan());
   } else if (message.has_commit()) {
@@ -213,8 +220,11 @@ absl::Status JobRunner::Begin(const Command& command) {
   return absl::OkStatus();
 }
 
-absl::Status JobRunner::Connect(const v1::Connect& connect) {
-  RALLY_ASSIGN_OR_RETURN(v1::Ready ready, member_->Connect(connect));
+absl::Status JobRunner::Connect(const Command& command) {
+  absl::StatusOr<v1::Ready> connected = member_->Connect(command.message.connect());
+  // A Regroup that overtakes it brings another Connect.
+  if (!connected.ok() && absl::IsAborted(command.held.pool->status())) return absl::OkStatus();
+  RALLY_ASSIGN_OR_RETURN(v1::Ready ready, std::move(connected));
   if (!ready_.has_position()) ready_ = ready;
   v1::MemberMessage answer;
   *answer.mutable_ready() = std::move(ready);
@@ -267,14 +277,19 @@ void JobRunner::Fail(const absl::Status& status) {
   if (!abort_->status().ok()) return;
   RALLY_LOG_ERROR("{}: {}: {}", Name(epoch_), absl::StatusCodeToString(status.code()),
                   std::string(status.message()));
-  v1::MemberMessage message;
-  message.mutable_failed()->set_code(static_cast<int32_t>(status.code()));
-  message.mutable_failed()->set_message(WireText(status.message(), kLongestReason));
-  Say(std::move(message));
   plans_.clear();
   // Keeps this member from doing more. What other members wait for stays open until the Release, so
   // that they do not report this failure's consequences before it is dealt with.
-  member_failed_ = true;
+  failure_.emplace();
+  failure_->set_code(static_cast<int32_t>(status.code()));
+  failure_->set_message(WireText(status.message(), kLongestReason));
+  SayFailed();
+}
+
+void JobRunner::SayFailed() {
+  v1::MemberMessage message;
+  *message.mutable_failed() = *failure_;
+  Say(std::move(message));
 }
 
 void JobRunner::DropMember() {
@@ -284,11 +299,12 @@ void JobRunner::DropMember() {
   ready_.Clear();
   current_.Clear();
   last_.Clear();
-  member_failed_ = false;
+  failure_.reset();
 }
 
-void JobRunner::LetGo(const v1::JobEpoch& epoch) {
-  if (SameEpoch(epoch, epoch_)) {
+void JobRunner::LetGo(const Command& release) {
+  const v1::JobEpoch& epoch = release.message.release().job();
+  if (abort_ == release.held.abort) {
     DropMember();
     RALLY_LOG_INFO("{}: released", Name(epoch_));
   }

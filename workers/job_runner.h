@@ -95,13 +95,14 @@ class JobRunner : private PoolFeed {
   bool Ignores(const Command& command) const;
   absl::Status Begin(const Command& command);
   absl::Status Regroup(const Command& command, const v1::Standing& standing);
-  absl::Status Connect(const v1::Connect& connect);
+  absl::Status Connect(const Command& command);
   v1::Standing StandingBetweenRounds() const;
   void AddReport(v1::Standing* standing) const;
   absl::Status RunReadyPlans();
   absl::Status Commit(const v1::Commit& commit);
   void Fail(const absl::Status& status);
-  void LetGo(const v1::JobEpoch& epoch);
+  void SayFailed();
+  void LetGo(const Command& release);
   void DropMember();
 
   void Say(v1::MemberMessage message);
@@ -119,13 +120,13 @@ class JobRunner : private PoolFeed {
   v1::JobEpoch epoch_;
   std::shared_ptr<AbortSwitch> abort_;
   std::unique_ptr<JobMember> member_;
-  std::deque<v1::PlanMessage> plans_;      // To be run, in order.
-  std::optional<int64_t> awaited_commit_;  // Round.
-  v1::Ready ready_;                        // The run's first.
-  v1::RoundRecord current_;                // Round under way; empty between rounds.
-  v1::RoundRecord last_;                   // The last that was committed.
-  std::deque<Command> put_back_;           // Taken from commands_ within a round, for after it.
-  bool member_failed_ = false;
+  std::deque<v1::PlanMessage> plans_;        // To be run, in order.
+  std::optional<int64_t> awaited_commit_;    // Round.
+  v1::Ready ready_;                          // The run's first.
+  v1::RoundRecord current_;                  // Round under way; empty between rounds.
+  v1::RoundRecord last_;                     // The last that was committed.
+  std::deque<Command> put_back_;             // Taken from commands_ within a round, for after it.
+  std::optional<v1::MemberFailed> failure_;  // Of the epoch, as it was said.
 
   std::thread thread_;  // Last: it uses all of the above.
 };

@@ -31,8 +31,8 @@ void JobRunner::ChangePool(const v1::CoordinatorMessage& message) {
 
 absl::Status JobRunner::Regroup(const Command& command, const v1::Standing& standing) {
   const v1::Regroup& regroup = command.message.regroup();
-  epoch_.set_epoch(regroup.epoch());
-  plans_.clear();  // Of the epoch before: they come again.
+  epoch_.set_epoch(regroup.epoch());  // Within a round it is taken here.
+  plans_.clear();                     // Of the epoch before: they come again.
   RALLY_ASSIGN_OR_RETURN(v1::Prepared prepared, member_->Regroup(regroup, command.held.pool));
   RALLY_LOG_INFO("{}: rank {} of {}: {}", Name(epoch_), regroup.rank(), regroup.ranks(),
                  regroup.reason());
@@ -94,7 +94,8 @@ absl::StatusOr<std::optional<v1::PlanMessage>> JobRunner::AwaitPlan(const absl::
       deadline = absl::Now() + kLongestWait;  // For as long as the coordinator finds no servers.
       regrouped = true;
     } else if (message.has_connect() && regrouped) {
-      RALLY_RETURN_IF_ERROR(Connect(message.connect()));
+      RALLY_RETURN_IF_ERROR(Connect(*command));
+      if (!command->held.pool->status().ok()) continue;  // The next Regroup is on its way.
       const v1::Connect& connect = message.connect();
       const bool resumes =
           connect.has_resumed_round() && connect.resumed_round() == standing.round();

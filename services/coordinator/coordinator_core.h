@@ -117,7 +117,7 @@ class CoordinatorCore {
   static bool CanChangePool(const JobState& state);
   void ChangePool(JobState* state, absl::string_view reason);
   std::vector<std::string> NextPool(JobState* state);
-  void TellPool(JobState* state, const std::vector<std::string>& before, absl::string_view reason);
+  void TellPool(JobState* state, absl::string_view reason);
   void ShowPool(JobState* state, absl::string_view reason);
   bool AwaitsServers(const JobState& state) const;
   bool CanServe(const Member& member) const;

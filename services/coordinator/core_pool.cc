@@ -39,12 +39,12 @@ void CoordinatorCore::ChangePool(JobState* state, absl::string_view reason) {
   Run& run = *state->run;
   run.pool_due = false;
   if (run.closing || run.end != RunEnd::kNone) return;  // Nothing is computed any more.
-  const std::vector<std::string> before = std::exchange(run.members, NextPool(state));
+  run.members = NextPool(state);
   v1::JobStatus* status = state->job.mutable_status();
   status->set_epoch(run.epoch + 1);
   status->set_pool_changes(status->pool_changes() + 1);
   Touch(state);
-  TellPool(state, before, reason);
+  TellPool(state, reason);
   run.prepared.assign(run.members.size(), std::nullopt);
   run.regrouping = true;
   run.regroup_began = now_;
@@ -94,9 +94,8 @@ bool CoordinatorCore::CanServe(const Member& member) const {
          now_ - member.last_seen <= options_.server_timeout;
 }
 
-// Begins the next epoch with run.members: tells those of `before`, and prepares the others.
-void CoordinatorCore::TellPool(JobState* state, const std::vector<std::string>& before,
-                               absl::string_view reason) {
+// Begins the next epoch with run.members: tells those that stay, and prepares the others.
+void CoordinatorCore::TellPool(JobState* state, absl::string_view reason) {
   Run& run = *state->run;
   const uint32_t last_epoch = std::exchange(run.epoch, state->job.status().epoch());
   run.single_host = true;
