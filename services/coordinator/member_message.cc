@@ -32,21 +32,15 @@ absl::Status CheckDuration(absl::string_view field, const google::protobuf::Dura
   return CheckRange(absl::StrCat(field, ".nanos"), duration.nanos(), 0, 999999999);
 }
 
-absl::Status CheckPrepared(const v1::Prepared& message) {
-  RALLY_RETURN_IF_ERROR(CheckRange("prepared.transport_address.size",
-                                   static_cast<int64_t>(message.transport_address().size()), 0,
-                                   kMostAddressBytes));
-  RALLY_RETURN_IF_ERROR(CheckCount("prepared.standing.round", message.standing().round()));
-  RALLY_RETURN_IF_ERROR(CheckCount("prepared.standing.collected", message.standing().collected()));
-  return CheckRange("prepared.rendezvous.size", static_cast<int64_t>(message.rendezvous().size()),
-                    0, kMostAddressBytes);
+absl::Status CheckPosition(absl::string_view field, const v1::DataPosition& position) {
+  RALLY_RETURN_IF_ERROR(CheckCount(absl::StrCat(field, ".pass"), position.pass()));
+  RALLY_RETURN_IF_ERROR(CheckCount(absl::StrCat(field, ".index"), position.index()));
+  return CheckCount(absl::StrCat(field, ".token"), position.token());
 }
 
 absl::Status CheckReady(const v1::Ready& message) {
   RALLY_RETURN_IF_ERROR(CheckCount("ready.step", message.step()));
-  RALLY_RETURN_IF_ERROR(CheckCount("ready.position.pass", message.position().pass()));
-  RALLY_RETURN_IF_ERROR(CheckCount("ready.position.index", message.position().index()));
-  return CheckCount("ready.position.token", message.position().token());
+  return CheckPosition("ready.position", message.position());
 }
 
 absl::Status CheckRoundDone(const v1::RoundDone& message) {
@@ -70,6 +64,40 @@ absl::Status CheckRoundDone(const v1::RoundDone& message) {
 absl::Status CheckCommitted(const v1::Committed& message) {
   RALLY_RETURN_IF_ERROR(CheckCount("committed.round", message.round()));
   return CheckCount("committed.step", message.step());
+}
+
+absl::Status CheckRecord(const v1::RoundRecord& record) {
+  const v1::Plan& plan = record.plan();
+  RALLY_RETURN_IF_ERROR(CheckCount("prepared.standing.plan.round", plan.round()));
+  RALLY_RETURN_IF_ERROR(CheckCount("prepared.standing.plan.step", plan.step()));
+  RALLY_RETURN_IF_ERROR(
+      CheckPosition("prepared.standing.plan.next_position", plan.next_position()));
+  for (const int64_t tokens : plan.documents().tokens()) {
+    RALLY_RETURN_IF_ERROR(
+        CheckRange("prepared.standing.plan.documents.tokens", tokens, 0, int64_t{1} << 40));
+  }
+  RALLY_RETURN_IF_ERROR(CheckRoundDone(record.done()));
+  return CheckCommitted(record.committed());
+}
+
+absl::Status CheckStanding(const v1::Standing& standing) {
+  RALLY_RETURN_IF_ERROR(CheckCount("prepared.standing.round", standing.round()));
+  RALLY_RETURN_IF_ERROR(CheckCount("prepared.standing.collected", standing.collected()));
+  RALLY_RETURN_IF_ERROR(CheckCount("prepared.standing.step", standing.step()));
+  RALLY_RETURN_IF_ERROR(CheckPosition("prepared.standing.position", standing.position()));
+  RALLY_RETURN_IF_ERROR(CheckCount("prepared.standing.saving", standing.saving()));
+  RALLY_RETURN_IF_ERROR(CheckCount("prepared.standing.saved.step", standing.saved().step()));
+  RALLY_RETURN_IF_ERROR(CheckRecord(standing.current()));
+  return CheckRecord(standing.last());
+}
+
+absl::Status CheckPrepared(const v1::Prepared& message) {
+  RALLY_RETURN_IF_ERROR(CheckRange("prepared.transport_address.size",
+                                   static_cast<int64_t>(message.transport_address().size()), 0,
+                                   kMostAddressBytes));
+  RALLY_RETURN_IF_ERROR(CheckStanding(message.standing()));
+  return CheckRange("prepared.rendezvous.size", static_cast<int64_t>(message.rendezvous().size()),
+                    0, kMostAddressBytes);
 }
 
 }  // namespace

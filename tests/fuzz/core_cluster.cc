@@ -147,7 +147,17 @@ std::vector<v1::MemberMessage> CoreCluster::Answers(const v1::CoordinatorMessage
     case v1::CoordinatorMessage::kCommit:
       *answer.mutable_committed()->mutable_job() = message.commit().job();
       answer.mutable_committed()->set_round(message.commit().round());
-      if (message.commit().checkpoint()) answer.mutable_committed()->set_checkpoint("there");
+      if (message.commit().checkpoint()) {
+        v1::MemberMessage written;
+        *written.mutable_checkpoint_written()->mutable_job() = message.commit().job();
+        written.mutable_checkpoint_written()->set_step(message.commit().round() + 1);
+        written.mutable_checkpoint_written()->set_directory("there");
+        return {answer, written};
+      }
+      break;
+    case v1::CoordinatorMessage::kRegroup:
+      *answer.mutable_prepared()->mutable_job() = message.regroup().job();
+      answer.mutable_prepared()->mutable_job()->set_epoch(message.regroup().epoch());
       break;
     case v1::CoordinatorMessage::kRelease:
       *answer.mutable_released()->mutable_job() = message.release().job();
