@@ -1,5 +1,6 @@
 #include "services/job_file/job_file.h"
 
+#include <algorithm>
 #include <fstream>
 #include <optional>
 #include <sstream>
@@ -16,6 +17,7 @@
 
 #include "common/atomic_file.h"
 #include "common/status_macros.h"
+#include "common/utf8.h"
 #include "proto/convert.h"
 #include "services/job_file/scalar.h"
 #include "services/job_file/suggestion.h"
@@ -219,6 +221,12 @@ absl::Status JobFile::Locate(const absl::Status& status) const {
 absl::StatusOr<JobFile> ParseJobFile(absl::string_view text, absl::string_view name) {
   JobFile file;
   file.name = std::string(name);
+  const size_t valid = Utf8PrefixLength(text);
+  if (valid < text.size()) {
+    const auto line =
+        1 + std::count(text.begin(), text.begin() + static_cast<ptrdiff_t>(valid), '\n');
+    return absl::InvalidArgumentError(absl::StrCat(name, ":", line, ": not UTF-8"));
+  }
   try {
     if (const std::optional<int> line = SecondDocument(std::string(text))) {
       return absl::InvalidArgumentError(

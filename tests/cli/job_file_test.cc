@@ -162,6 +162,15 @@ TEST(JobFileTest, WhatIsWrittenReadsBackTheSame) {
   EXPECT_EQ(file->id, "my-job");
 }
 
+// Inside a block scalar YAML takes any bytes; messages do not.
+TEST(JobFileTest, BytesThatAreNotUtf8AreRefused) {
+  const auto file =
+      ParseJobFile("data: {path: d}\npaced:\n  profile: |\n    \xff\xfe\n", "job.yaml");
+  ASSERT_FALSE(file.ok());
+  EXPECT_EQ(file.status().message(), "job.yaml:4: not UTF-8");
+  EXPECT_FALSE(ParseJobFile("id: \xed\xa0\x80", "job.yaml").ok()) << "a surrogate";
+}
+
 TEST(JobFileTest, AMissingFileIsNotFound) {
   const absl::StatusOr<JobFile> file = ReadJobFile("/does/not/exist.yaml");
   EXPECT_EQ(file.status().code(), absl::StatusCode::kNotFound);
