@@ -97,6 +97,7 @@ class CoordinatorCore {
 
   // core_rounds.cc: a run from Prepared to its last round.
   void OnPrepared(const Member& member, JobState* state, const v1::Prepared& message);
+  void SendConnect(JobState* state);
   void OnReady(const Member& member, JobState* state, const v1::Ready& message);
   void BeginRounds(JobState* state);
   void On(const PlanReady& event);

@@ -215,15 +215,7 @@ void CoordinatorCore::ResumeRounds(JobState* state) {
 void CoordinatorCore::ConnectPool(JobState* state) {
   Run& run = *state->run;
   run.regrouping = false;
-  v1::CoordinatorMessage out;
-  v1::Connect* connect = out.mutable_connect();
-  *connect->mutable_job() = EpochOf(*state);
-  for (const std::optional<v1::Prepared>& prepared : run.prepared) {
-    connect->add_transport_addresses(prepared->transport_address());
-  }
-  if (options_.make_secret) connect->set_secret(options_.make_secret());
-  if (run.resumed.has_value()) connect->set_resumed_round(run.resumed->round);
-  SendToRun(run, run.ranks(), std::move(out));
+  SendConnect(state);
   if (run.resumed.has_value()) {
     v1::CoordinatorMessage message;
     v1::PlanMessage* plan = message.mutable_plan();

@@ -65,6 +65,12 @@ void CoordinatorCore::OnPrepared(const Member& member, JobState* state,
   run.prepared[member.rank] = message;
   if (!AllPresent(run.prepared)) return;
   run.connected = true;
+  SendConnect(state);
+}
+
+// To all members: where all of them are, and what only they know.
+void CoordinatorCore::SendConnect(JobState* state) {
+  const Run& run = *state->run;
   v1::CoordinatorMessage out;
   v1::Connect* connect = out.mutable_connect();
   *connect->mutable_job() = EpochOf(*state);
@@ -73,6 +79,7 @@ void CoordinatorCore::OnPrepared(const Member& member, JobState* state,
   }
   connect->set_rendezvous(run.prepared[0]->rendezvous());
   if (options_.make_secret) connect->set_secret(options_.make_secret());
+  if (run.resumed.has_value()) connect->set_resumed_round(run.resumed->round);
   SendToRun(run, run.ranks(), std::move(out));
 }
 
