@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <deque>
 #include <map>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -122,13 +123,13 @@ class AttentionServerImpl : public AttentionServer {
     const MicroBatch& micro_batch = plan_->micro_batches[phase.micro_batch];
     const int64_t index = IndexOf(phase);
     const bool whole = index >= collected_.end();
-    const auto [entry, made] = whole ? layouts_.try_emplace({phase.micro_batch, phase.nano_batch})
-                                     : open_layouts_.try_emplace({static_cast<int32_t>(index), 0});
-    if (made) {
-      entry->second = MakeServerLayout(micro_batch, OpenTasks(*plan_, phase, index, collected_),
-                                       transport_->rank(), options_.shape.mask);
+    std::optional<ServerLayout>& layout =
+        whole ? layouts_[{phase.micro_batch, phase.nano_batch}] : open_layouts_[index];
+    if (!layout.has_value()) {
+      layout = MakeServerLayout(micro_batch, OpenTasks(*plan_, phase, index, collected_),
+                                transport_->rank(), options_.shape.mask);
     }
-    return entry->second;
+    return *layout;
   }
 
   // The replies, by route.
@@ -202,8 +203,8 @@ class AttentionServerImpl : public AttentionServer {
   std::vector<Phase> order_;  // PhaseOrder.
   // Made when first asked for: by micro-batch and nano-batch, and of phases that some workers have
   // behind them, by their index.
-  std::map<std::pair<int32_t, int32_t>, ServerLayout> layouts_;
-  std::map<std::pair<int32_t, int32_t>, ServerLayout> open_layouts_;
+  std::map<std::pair<int32_t, int32_t>, std::optional<ServerLayout>> layouts_;
+  std::map<int64_t, std::optional<ServerLayout>> open_layouts_;
   std::deque<PostedPhase> posted_;
   Sending sending_;  // Of the last phase served.
   ServerStepStats stats_;
