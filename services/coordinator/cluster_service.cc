@@ -2,12 +2,26 @@
 
 #include <utility>
 
+#include "common/check.h"
 #include "services/coordinator/member_session.h"
 #include "services/coordinator/security_options.h"
 
 namespace rally {
 
-grpc::ServerBidiReactor<v1::MemberMessage, v1::CoordinatorMessage>* ClusterServiceImpl::Session(
+namespace {
+
+grpc::ByteBuffer Encode(const v1::CoordinatorMessage& message) {
+  grpc::ByteBuffer wire;
+  bool own = false;
+  const grpc::Status status =
+      grpc::SerializationTraits<v1::CoordinatorMessage>::Serialize(message, &wire, &own);
+  RALLY_CHECK(status.ok(), status.error_message());
+  return wire;
+}
+
+}  // namespace
+
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* ClusterServiceImpl::Session(
     grpc::CallbackServerContext* context) {
   absl::MutexLock lock(&mutex_);
   auto* session = new MemberSession(++last_session_, context, this, events_);
@@ -28,7 +42,12 @@ void ClusterServiceImpl::Send(SessionId session,
                               std::shared_ptr<const v1::CoordinatorMessage> message) {
   absl::MutexLock lock(&mutex_);
   const auto found = sessions_.find(session);
-  if (found != sessions_.end()) found->second->Send(std::move(message));
+  if (found == sessions_.end()) return;
+  if (message != last_message_) {
+    last_wire_ = Encode(*message);
+    last_message_ = std::move(message);
+  }
+  found->second->Send(last_wire_);
 }
 
 void ClusterServiceImpl::Close(SessionId session, const absl::Status& reason) {

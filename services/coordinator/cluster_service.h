@@ -22,13 +22,15 @@ namespace rally {
 
 class MemberSession;
 
-class ClusterServiceImpl final : public v1::ClusterService::CallbackService {
+// Messages pass as bytes, so that one to many members is encoded once.
+class ClusterServiceImpl final
+    : public v1::ClusterService::WithRawCallbackMethod_Session<v1::ClusterService::Service> {
  public:
   // More than `max_sessions` are refused.
   ClusterServiceImpl(EventQueue* events, int64_t max_sessions)
       : events_(events), max_sessions_(max_sessions) {}
 
-  grpc::ServerBidiReactor<v1::MemberMessage, v1::CoordinatorMessage>* Session(
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Session(
       grpc::CallbackServerContext* context) override;
 
   // Both do nothing when the session has ended.
@@ -48,6 +50,9 @@ class ClusterServiceImpl final : public v1::ClusterService::CallbackService {
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   SessionId last_session_ ABSL_GUARDED_BY(mutex_) = 0;
   std::map<SessionId, MemberSession*> sessions_ ABSL_GUARDED_BY(mutex_);
+  // The message that was sent last, and its wire form: a plan goes to all members of a job in turn.
+  std::shared_ptr<const v1::CoordinatorMessage> last_message_ ABSL_GUARDED_BY(mutex_);
+  grpc::ByteBuffer last_wire_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace rally

@@ -46,7 +46,10 @@ bool Matches(const v1::Job& job, const v1::ListJobsRequest& request) {
 void JobBoard::Publish(v1::Job job) {
   const auto shared = std::make_shared<const v1::Job>(std::move(job));
   absl::MutexLock lock(&mutex_);
-  jobs_[shared->job_id()] = shared;
+  std::shared_ptr<const v1::Job>& place = jobs_[shared->job_id()];
+  if (place != nullptr) --counts_[place->status().phase()];
+  ++counts_[shared->status().phase()];
+  place = shared;
   by_time_[{CreationNanos(*shared), shared->job_id()}] = shared;
 }
 
@@ -55,6 +58,7 @@ void JobBoard::Remove(const std::string& job_id) {
   const auto found = jobs_.find(job_id);
   if (found == jobs_.end()) return;
   by_time_.erase({CreationNanos(*found->second), job_id});
+  --counts_[found->second->status().phase()];
   jobs_.erase(found);
 }
 
@@ -91,10 +95,8 @@ absl::StatusOr<v1::ListJobsResponse> JobBoard::List(const v1::ListJobsRequest& r
 }
 
 std::map<v1::JobPhase, int64_t> JobBoard::CountByPhase() const {
-  std::map<v1::JobPhase, int64_t> counts;
   absl::MutexLock lock(&mutex_);
-  for (const auto& [id, job] : jobs_) ++counts[job->status().phase()];
-  return counts;
+  return counts_;
 }
 
 }  // namespace rally

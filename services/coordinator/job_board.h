@@ -37,6 +37,7 @@ class JobBoard {
   using Key = std::pair<int64_t, std::string>;  // Creation time in ns, id.
 
   mutable absl::Mutex mutex_;
+  std::map<v1::JobPhase, int64_t> counts_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, std::shared_ptr<const v1::Job>> jobs_ ABSL_GUARDED_BY(mutex_);
   std::map<Key, std::shared_ptr<const v1::Job>> by_time_ ABSL_GUARDED_BY(mutex_);
 };

@@ -41,21 +41,23 @@ absl::Status MemberSession::Hear() {
 
 void MemberSession::OnReadDone(bool ok) {
   if (!ok) return Close(absl::OkStatus());  // The member has closed its side, or has gone.
+  if (!grpc::SerializationTraits<v1::MemberMessage>::Deserialize(&wire_, &incoming_).ok()) {
+    return Close(absl::InvalidArgumentError("a message is not a MemberMessage"));
+  }
   const absl::Status status = member_id_.empty() ? Greet() : Hear();
   if (!status.ok()) return Close(status);
-  incoming_.Clear();
-  StartRead(&incoming_);
+  StartRead(&wire_);
 }
 
-void MemberSession::Send(std::shared_ptr<const v1::CoordinatorMessage> message) {
+void MemberSession::Send(const grpc::ByteBuffer& message) {
   absl::MutexLock lock(&mutex_);
   if (closing_.has_value()) return;
-  outbox_.push_back(std::move(message));
+  outbox_.push_back(message);
   if (outbox_.size() > kMaxOutbox) {
     BeginClosing(absl::ResourceExhaustedError("the member does not read its messages"));
   } else if (!writing_) {
     writing_ = true;
-    StartWrite(outbox_.front().get());
+    StartWrite(&outbox_.front());
   }
 }
 
@@ -67,7 +69,7 @@ void MemberSession::OnWriteDone(bool ok) {
   if (closing_.has_value()) return FinishIfIdle();
   if (outbox_.empty()) return;
   writing_ = true;
-  StartWrite(outbox_.front().get());
+  StartWrite(&outbox_.front());
 }
 
 void MemberSession::Close(const absl::Status& reason) {

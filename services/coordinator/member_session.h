@@ -21,16 +21,16 @@
 
 namespace rally {
 
-class MemberSession final
-    : public grpc::ServerBidiReactor<v1::MemberMessage, v1::CoordinatorMessage> {
+class MemberSession final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
   MemberSession(SessionId id, grpc::CallbackServerContext* context, ClusterServiceImpl* service,
                 EventQueue* events)
       : id_(id), context_(context), service_(service), events_(events) {}
 
-  void Start() { StartRead(&incoming_); }
-  // Closes the session when the member has left too many messages unread.
-  void Send(std::shared_ptr<const v1::CoordinatorMessage> message);
+  void Start() { StartRead(&wire_); }
+  // `message` is a CoordinatorMessage's wire form. Closes the session when the member has left too
+  // many messages unread.
+  void Send(const grpc::ByteBuffer& message);
   // Ends the session; the first reason counts. A message that is being written is given up, unless
   // the reason is Unavailable, the coordinator's orderly end.
   void Close(const absl::Status& reason);
@@ -54,11 +54,12 @@ class MemberSession final
   EventQueue* const events_;
 
   // Of the reading side: one callback at a time.
+  grpc::ByteBuffer wire_;
   v1::MemberMessage incoming_;
   std::string member_id_;  // Empty before Hello.
 
   absl::Mutex mutex_;
-  std::deque<std::shared_ptr<const v1::CoordinatorMessage>> outbox_ ABSL_GUARDED_BY(mutex_);
+  std::deque<grpc::ByteBuffer> outbox_ ABSL_GUARDED_BY(mutex_);
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   std::optional<absl::Status> closing_ ABSL_GUARDED_BY(mutex_);
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;

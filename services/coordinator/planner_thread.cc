@@ -1,5 +1,8 @@
 #include "services/coordinator/planner_thread.h"
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <optional>
 #include <utility>
 
@@ -11,6 +14,8 @@ namespace {
 
 // A run has at most one request outstanding, so the queue holds two entries per active job.
 constexpr size_t kCapacity = 65536;
+// Of the thread: a plan has a step's time, what members and users are answered has none.
+constexpr int kNiceness = 5;
 
 }  // namespace
 
@@ -35,6 +40,7 @@ void PlannerThread::Forget(ForgetPlans job) {
 }
 
 void PlannerThread::Loop() {
+  setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kNiceness);  // Linux's is the thread's.
   while (!work_.closed()) {
     std::optional<Work> work = work_.Pop(absl::Now() + absl::Seconds(10));
     if (!work.has_value()) continue;
