@@ -47,8 +47,8 @@ void JobBoard::Publish(v1::Job job) {
   const auto shared = std::make_shared<const v1::Job>(std::move(job));
   absl::MutexLock lock(&mutex_);
   std::shared_ptr<const v1::Job>& place = jobs_[shared->job_id()];
-  if (place != nullptr) --counts_[place->status().phase()];
-  ++counts_[shared->status().phase()];
+  if (place != nullptr) Count(*place, -1);
+  Count(*shared, 1);
   place = shared;
   by_time_[{CreationNanos(*shared), shared->job_id()}] = shared;
 }
@@ -58,8 +58,13 @@ void JobBoard::Remove(const std::string& job_id) {
   const auto found = jobs_.find(job_id);
   if (found == jobs_.end()) return;
   by_time_.erase({CreationNanos(*found->second), job_id});
-  --counts_[found->second->status().phase()];
+  Count(*found->second, -1);
   jobs_.erase(found);
+}
+
+void JobBoard::Count(const v1::Job& job, int64_t change) {
+  const v1::JobPhase phase = job.status().phase();
+  if ((counts_[phase] += change) == 0) counts_.erase(phase);
 }
 
 std::shared_ptr<const v1::Job> JobBoard::Get(const std::string& job_id) const {

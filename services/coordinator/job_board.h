@@ -36,6 +36,8 @@ class JobBoard {
  private:
   using Key = std::pair<int64_t, std::string>;  // Creation time in ns, id.
 
+  void Count(const v1::Job& job, int64_t change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
   mutable absl::Mutex mutex_;
   std::map<v1::JobPhase, int64_t> counts_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, std::shared_ptr<const v1::Job>> jobs_ ABSL_GUARDED_BY(mutex_);
