@@ -1,5 +1,6 @@
 #include "services/coordinator/cluster_service.h"
 
+#include <optional>
 #include <utility>
 
 #include "common/check.h"
@@ -7,8 +8,10 @@
 #include "services/coordinator/security_options.h"
 
 namespace rally {
-
 namespace {
+
+// More than all sessions' outboxes hold; the sender never waits for a member.
+constexpr size_t kMostOutgoing = size_t{1} << 20;
 
 grpc::ByteBuffer Encode(const v1::CoordinatorMessage& message) {
   grpc::ByteBuffer wire;
@@ -20,6 +23,14 @@ grpc::ByteBuffer Encode(const v1::CoordinatorMessage& message) {
 }
 
 }  // namespace
+
+ClusterServiceImpl::ClusterServiceImpl(EventQueue* events, int64_t max_sessions)
+    : events_(events),
+      max_sessions_(max_sessions),
+      outgoing_(kMostOutgoing),
+      sender_([this] { SendAll(); }) {}
+
+ClusterServiceImpl::~ClusterServiceImpl() { Stop(); }
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* ClusterServiceImpl::Session(
     grpc::CallbackServerContext* context) {
@@ -40,23 +51,38 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* ClusterServiceImpl:
 
 void ClusterServiceImpl::Send(SessionId session,
                               std::shared_ptr<const v1::CoordinatorMessage> message) {
-  absl::MutexLock lock(&mutex_);
-  const auto found = sessions_.find(session);
-  if (found == sessions_.end()) return;
-  if (message != last_message_) {
-    last_wire_ = Encode(*message);
-    last_message_ = std::move(message);
-  }
-  found->second->Send(last_wire_);
+  outgoing_.Push({session, std::move(message)}, absl::InfiniteFuture());
 }
 
-void ClusterServiceImpl::Close(SessionId session, const absl::Status& reason) {
-  absl::MutexLock lock(&mutex_);
-  const auto found = sessions_.find(session);
-  if (found != sessions_.end()) found->second->Close(reason);
+void ClusterServiceImpl::Close(SessionId session, absl::Status reason) {
+  outgoing_.Push({session, std::move(reason)}, absl::InfiniteFuture());
+}
+
+void ClusterServiceImpl::SendAll() {
+  while (const std::optional<Outgoing> out = outgoing_.Pop(absl::InfiniteFuture())) {
+    absl::MutexLock lock(&mutex_);
+    const auto found = sessions_.find(out->session);
+    if (found == sessions_.end()) continue;
+    std::visit([&](const auto& what) { Do(found->second, what); }, out->what);
+  }
+}
+
+void ClusterServiceImpl::Do(MemberSession* session,
+                            const std::shared_ptr<const v1::CoordinatorMessage>& message) {
+  if (message != last_message_) {
+    last_wire_ = Encode(*message);
+    last_message_ = message;
+  }
+  session->Send(last_wire_);
+}
+
+void ClusterServiceImpl::Do(MemberSession* session, const absl::Status& reason) {
+  session->Close(reason);
 }
 
 void ClusterServiceImpl::Stop() {
+  outgoing_.Close();
+  if (sender_.joinable()) sender_.join();
   absl::MutexLock lock(&mutex_);
   stopped_ = true;
   for (const auto& [id, session] : sessions_) {
