@@ -147,7 +147,8 @@ struct RequestPlan {
   // there is no plan yet.
   std::shared_ptr<const v1::Plan> resumed;
   int32_t dedicated = 0;  // Attention servers there are; the spec says how many there should be.
-  // How long the planner may search on; zero: for its own fixed number of attempts.
+  // How long the planner may search on, divided among the jobs it plans for; zero: for its own
+  // fixed number of attempts.
   absl::Duration search;
   std::vector<double> weights;  // Topology::weights.
 };

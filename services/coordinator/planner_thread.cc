@@ -15,7 +15,7 @@ namespace {
 // A run has at most one request outstanding, so the queue holds two entries per active job.
 constexpr size_t kCapacity = 65536;
 // Of the thread: a plan has a step's time, what members and users are answered has none.
-constexpr int kNiceness = 5;
+constexpr int kNiceness = 5;  // More than the program's.
 
 }  // namespace
 
@@ -40,7 +40,8 @@ void PlannerThread::Forget(ForgetPlans job) {
 }
 
 void PlannerThread::Loop() {
-  setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kNiceness);  // Linux's is the thread's.
+  const auto self = static_cast<id_t>(gettid());  // On Linux threads have priorities.
+  setpriority(PRIO_PROCESS, self, getpriority(PRIO_PROCESS, self) + kNiceness);
   while (!work_.closed()) {
     std::optional<Work> work = work_.Pop(absl::Now() + absl::Seconds(10));
     if (!work.has_value()) continue;
@@ -63,7 +64,9 @@ absl::StatusOr<PlannedRound> PlannerThread::Plan(const RequestPlan& request) {
   if (planner == nullptr) {
     RALLY_ASSIGN_OR_RETURN(planner, RoundPlanner::Create(request.spec, clock_));
   }
-  return planner->Plan(request);
+  RequestPlan mine = request;
+  mine.search /= static_cast<int64_t>(planners_.size());  // The jobs share the thread.
+  return planner->Plan(mine);
 }
 
 }  // namespace rally
