@@ -22,6 +22,11 @@
 namespace rally {
 namespace {
 
+// Between two questions whether to go on verifying.
+constexpr size_t kBytesAtOnce = size_t{8} << 20;
+constexpr int64_t kDocumentsAtOnce = 1024;
+constexpr char kStopped[] = "verifying was stopped";
+
 // A whole file, mapped for reading.
 class Mapping {
  public:
@@ -120,11 +125,12 @@ class MappedDataset final : public Dataset {
     return absl::OkStatus();
   }
 
-  absl::Status Verify() const override {
-    const size_t bytes = static_cast<size_t>(info_.tokens) * static_cast<size_t>(info_.token_bytes);
-    RALLY_RETURN_IF_ERROR(
-        ExpectChecksum(path_, "tokens", tokens_xxh3_, XXH3_64bits(tokens_, bytes)));
+  using Dataset::Verify;
+  absl::Status Verify(absl::FunctionRef<bool()> go_on) const override {
+    RALLY_ASSIGN_OR_RETURN(const uint64_t found, TokensChecksum(go_on));
+    RALLY_RETURN_IF_ERROR(ExpectChecksum(path_, "tokens", tokens_xxh3_, found));
     for (int64_t d = 0; d < info_.documents; ++d) {
+      if (d % kDocumentsAtOnce == 0 && !go_on()) return absl::CancelledError(kStopped);
       const auto first = static_cast<int64_t>(offsets_[d]);
       const int64_t last = first + length(d) - 1;
       bool good = Token(last) == info_.end_of_document;
@@ -163,6 +169,18 @@ class MappedDataset final : public Dataset {
   }
 
  private:
+  absl::StatusOr<uint64_t> TokensChecksum(absl::FunctionRef<bool()> go_on) const {
+    const size_t bytes = static_cast<size_t>(info_.tokens) * static_cast<size_t>(info_.token_bytes);
+    const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state(XXH3_createState(),
+                                                                         &XXH3_freeState);
+    XXH3_64bits_reset(state.get());
+    for (size_t done = 0; done < bytes; done += kBytesAtOnce) {
+      if (!go_on()) return absl::CancelledError(kStopped);
+      XXH3_64bits_update(state.get(), tokens_ + done, std::min(kBytesAtOnce, bytes - done));
+    }
+    return XXH3_64bits_digest(state.get());
+  }
+
   // Token i of the whole dataset. The header and the offsets leave tokens_ aligned to 8 bytes.
   int32_t Token(int64_t i) const {
     return info_.token_bytes == 2 ? reinterpret_cast<const uint16_t*>(tokens_)[i]

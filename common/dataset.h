@@ -22,6 +22,7 @@
 #include <memory>
 #include <string>
 
+#include <absl/functional/function_ref.h>
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 #include <absl/types/span.h>
@@ -54,8 +55,12 @@ class Dataset {
   // Copies tokens [begin, begin + out.size()) of a document. OutOfRange when they do not exist.
   virtual absl::Status Read(int64_t index, int64_t begin, absl::Span<int32_t> out) const = 0;
   // Reads everything: checks the tokens' checksum, that they are in the vocabulary, and that each
-  // document ends as it should. DataLoss otherwise.
-  virtual absl::Status Verify() const = 0;
+  // document ends as it should. DataLoss otherwise. Cancelled once `go_on`, which is asked every
+  // few milliseconds, says no.
+  virtual absl::Status Verify(absl::FunctionRef<bool()> go_on) const = 0;
+  absl::Status Verify() const {
+    return Verify([] { return true; });
+  }
 };
 
 }  // namespace rally

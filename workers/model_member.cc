@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "proto/convert.h"
+#include "workers/dataset_check.h"
 #include "workers/job_member.h"
 #include "workers/model/checkpoint_directory.h"
 #include "workers/model/checkpoint_run.h"
@@ -60,6 +61,7 @@ class ModelMember final : public JobMember {
   void ReportCheckpoint(const CheckpointOutcome& outcome);
 
   std::unique_ptr<Dataset> dataset_;
+  std::unique_ptr<DatasetCheck> dataset_check_;  // Of rank 0, for all.
   int64_t vocabulary_ = 0;
   std::unique_ptr<Rendezvous> rendezvous_;  // Of rank 0.
   std::unique_ptr<Collective> collective_;
@@ -89,6 +91,7 @@ absl::Status ModelMember::OpenDataset() {
 absl::Status ModelMember::PrepareRole(v1::Prepared* prepared) {
   RALLY_RETURN_IF_ERROR(OpenDataset());
   if (assignment_.rank != 0) return absl::OkStatus();
+  dataset_check_ = std::make_unique<DatasetCheck>(dataset_.get());
   CheckpointSpec checkpoint = assignment_.spec.checkpoint;
   checkpoint.resume = assignment_.restore;
   RALLY_RETURN_IF_ERROR(CheckCheckpointDirectory(checkpoint));
@@ -222,6 +225,9 @@ absl::Status ModelMember::RunPlan(std::shared_ptr<const Plan> plan,
   const bool train = plan->kind == PlanKind::kTrain;
   RALLY_ASSIGN_OR_RETURN(const RoundResult result, trainer_->RunRound(std::move(plan), collected));
   awaits_commit_ = train;
+  if (dataset_check_ != nullptr) {
+    RALLY_RETURN_IF_ERROR(Annotate(dataset_check_->status(), "data.path"));
+  }
   done->set_loss(result.loss);
   done->set_gradient_norm(result.gradient_norm);
   done->set_learning_rate(result.learning_rate);

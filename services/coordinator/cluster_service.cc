@@ -51,33 +51,29 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* ClusterServiceImpl:
 
 void ClusterServiceImpl::Send(SessionId session,
                               std::shared_ptr<const v1::CoordinatorMessage> message) {
-  outgoing_.Push({session, std::move(message)}, absl::InfiniteFuture());
+  outgoing_.Push({session, std::move(message), absl::OkStatus()}, absl::InfiniteFuture());
 }
 
 void ClusterServiceImpl::Close(SessionId session, absl::Status reason) {
-  outgoing_.Push({session, std::move(reason)}, absl::InfiniteFuture());
+  outgoing_.Push({session, nullptr, std::move(reason)}, absl::InfiniteFuture());
 }
 
 void ClusterServiceImpl::SendAll() {
   while (const std::optional<Outgoing> out = outgoing_.Pop(absl::InfiniteFuture())) {
     absl::MutexLock lock(&mutex_);
-    const auto found = sessions_.find(out->session);
-    if (found == sessions_.end()) continue;
-    std::visit([&](const auto& what) { Do(found->second, what); }, out->what);
+    Do(*out);
   }
 }
 
-void ClusterServiceImpl::Do(MemberSession* session,
-                            const std::shared_ptr<const v1::CoordinatorMessage>& message) {
-  if (message != last_message_) {
-    last_wire_ = Encode(*message);
-    last_message_ = message;
+void ClusterServiceImpl::Do(const Outgoing& out) {
+  const auto found = sessions_.find(out.session);
+  if (found == sessions_.end()) return;
+  if (out.message == nullptr) return found->second->Close(out.reason);
+  if (out.message != last_message_) {
+    last_wire_ = Encode(*out.message);
+    last_message_ = out.message;
   }
-  session->Send(last_wire_);
-}
-
-void ClusterServiceImpl::Do(MemberSession* session, const absl::Status& reason) {
-  session->Close(reason);
+  found->second->Send(last_wire_);
 }
 
 void ClusterServiceImpl::Stop() {

@@ -13,7 +13,6 @@
 #include <map>
 #include <memory>
 #include <thread>
-#include <variant>
 
 #include <absl/base/thread_annotations.h>
 #include <absl/status/status.h>
@@ -48,16 +47,15 @@ class ClusterServiceImpl final
 
  private:
   friend class MemberSession;
-  // For one session: what to send, or why it is closed.
   struct Outgoing {
     SessionId session = 0;
-    std::variant<std::shared_ptr<const v1::CoordinatorMessage>, absl::Status> what;
+    std::shared_ptr<const v1::CoordinatorMessage> message;  // Null: the session is closed.
+    absl::Status reason;                                    // Why.
   };
 
   void Remove(SessionId session);
   void SendAll();  // The sender's thread.
-  void Do(MemberSession* session, const std::shared_ptr<const v1::CoordinatorMessage>& message);
-  static void Do(MemberSession* session, const absl::Status& reason);
+  void Do(const Outgoing& out) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   EventQueue* const events_;
   const int64_t max_sessions_;

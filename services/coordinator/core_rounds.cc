@@ -47,10 +47,17 @@ v1::StepReport ReportStep(const RoundProgress& round, absl::Duration duration) {
   report.set_imbalance_with_plan(round.planned.imbalance_with_plan);
   *report.mutable_planning() = ToProto(round.planned.planning);
   int64_t bytes = 0;
+  double pairs = 0.0;
   for (const std::optional<v1::RoundDone>& done : round.done) {
-    if (done.has_value()) bytes += done->bytes_sent();
+    if (!done.has_value()) continue;
+    bytes += done->bytes_sent();
+    pairs += static_cast<double>(done->attention_pairs());
   }
   report.set_attention_bytes(bytes);
+  for (const std::optional<v1::RoundDone>& done : round.done) {
+    const double own = done.has_value() ? static_cast<double>(done->attention_pairs()) : 0.0;
+    report.add_attention_shares(static_cast<float>(own / std::max(pairs, 1.0)));
+  }
   return report;
 }
 

@@ -126,6 +126,35 @@ TEST_F(DatasetTest, FindsEveryTruncationOfTheTokensFile) {
   ExpectDamage("tokens.bin: expected 96 bytes, found 97");
 }
 
+// What a power cut leaves: blocks that were never written are missing, or zero.
+TEST_F(DatasetTest, FindsWhereverItIsTorn) {
+  std::filesystem::remove_all(directory());
+  Make(std::vector<std::vector<int32_t>>(3000, {1, 2, 3, 4, 5, 6, 7}));
+  const std::string whole = temp_.Read("set/tokens.bin");
+  ASSERT_EQ(whole.size(), 32u + 3001 * 8 + 3000 * 8 * 2);
+  constexpr size_t kBlock = 4096;
+  for (size_t kept = 0; kept < whole.size(); kept += kBlock) {
+    temp_.Write("set/tokens.bin", whole.substr(0, kept));
+    ExpectDamage("tokens.bin: expected " + std::to_string(whole.size()) + " bytes");
+    temp_.Write("set/tokens.bin", whole.substr(0, kept) + std::string(whole.size() - kept, '\0'));
+    if (kept < 32 + 3001 * 8) {
+      ExpectDamage("tokens.bin: expected header and index with XXH3 checksum");
+      continue;
+    }
+    auto dataset = Dataset::Open(directory());
+    ASSERT_TRUE(dataset.ok()) << kept;
+    EXPECT_THAT((*dataset)->Verify().message(), HasSubstr("expected tokens with XXH3 checksum"));
+  }
+}
+
+TEST_F(DatasetTest, VerifiesNoLongerThanItMay) {
+  auto dataset = Dataset::Open(directory());
+  ASSERT_TRUE(dataset.ok());
+  EXPECT_EQ((*dataset)->Verify([] { return false; }).code(), absl::StatusCode::kCancelled);
+  int asked = 0;  // The checksum is taken, the documents are not looked at.
+  EXPECT_EQ((*dataset)->Verify([&] { return ++asked < 2; }).code(), absl::StatusCode::kCancelled);
+}
+
 TEST_F(DatasetTest, FindsEveryFlippedBit) {
   const std::string whole = temp_.Read("set/tokens.bin");
   for (size_t bit = 0; bit < whole.size() * 8; ++bit) {
