@@ -6,15 +6,26 @@ import subprocess
 import time
 import unittest
 
-from cluster import Cluster, await_condition, make_dataset, merged, small_job
+from cluster import Cluster, await_condition, make_dataset, merged, small_job, write_job
 
 STEPS = 60
 ENDLESS = 1000000
+BLOCK = 4096  # Bytes that a disk writes whole.
 
 
 def condition(status, kind="CheckpointSaved"):
     found = [c for c in status.get("conditions", []) if c["type"] == kind]
     return found[0] if found else {"status": "", "reason": "", "message": ""}
+
+
+def contents(directory):
+    """Every file below it: its bytes by its path."""
+    found = {}
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            with open(os.path.join(folder, name), "rb") as file:
+                found[os.path.join(folder, name)] = file.read()
+    return found
 
 
 def mount(*arguments):
@@ -146,6 +157,37 @@ class CheckpointTest(unittest.TestCase):
         self.assertTrue(damage, said)
         self.assertIn("optimizer-00002-of-00002.safetensors is damaged", damage[0]["message"])
         self.assertTrue(os.path.exists(newest + ".damaged"))
+
+    def test_a_torn_dataset(self):
+        directory = self.cluster.path("torn-checkpoints")
+        self.cluster.submit("good", self.job(directory, steps=4))
+        self.cluster.events("good")
+        kept = contents(directory)
+        self.assertTrue(kept)
+        torn = make_dataset(self.cluster.directory, "torn")
+        tokens = os.path.join(torn, "tokens.bin")
+        with open(tokens, "rb") as file:
+            whole = file.read()
+        spec = merged(self.job(directory, steps=ENDLESS, resume=True), {"data": {"path": torn}})
+        for end in range(0, len(whole), BLOCK):
+            with self.subTest(end=end):
+                # What was never written to the disk is zero.
+                with open(tokens, "wb") as file:
+                    file.write(whole[:end].ljust(len(whole), b"\0"))
+                name = f"torn-{end // BLOCK}"
+                submitted = self.cluster.rally(
+                    "submit", write_job(self.cluster.path(name + ".yaml"), spec), "--id", name,
+                    check=False)
+                message = submitted.stderr
+                if submitted.returncode == 0:  # The index is whole.
+                    self.cluster.events(name)
+                    status = self.cluster.await_phase(name, "failed")
+                    self.assertEqual(condition(status, "Completed")["reason"], "DataLoss")
+                    self.assertEqual(int(status.get("restarts", 0)), 0)
+                    message = condition(status, "Completed")["message"]
+                self.assertIn("data.path", message)
+                self.assertIn("tokens.bin: expected", message)
+                self.assertEqual(contents(directory), kept)
 
     def test_whoever_is_killed_while_one_is_written(self):
         self.cluster.submit("undisturbed", self.job(self.cluster.path("undisturbed")))
