@@ -16,6 +16,7 @@ from cluster import Cluster, await_condition, make_dataset, merged, small_job
 KILLS = int(os.environ.get("RALLY_KILLS", "20"))
 STEPS_PER_KILL = 3
 EARLY = 50  # Steps whose losses equal the undisturbed ones to rounding.
+FEW = EARLY + 30  # Steps of a job that nothing keeps busy for longer.
 TOLERANCE = 1e-5
 LONGEST_EXTRA = 2.0  # Seconds a step may take longer for a kill.
 
@@ -49,6 +50,8 @@ class Slowed:
 
 
 class ElasticTest(unittest.TestCase):
+
+    known = {}  # References by number of steps: every test's data and model are the same.
 
     def setUp(self):
         # Two more servers than the job takes: they replace those that are struck.
@@ -127,6 +130,11 @@ class ElasticTest(unittest.TestCase):
 
     def references(self, steps):
         """Undisturbed losses, and what another plan alone does to them."""
+        if steps not in self.known:
+            self.known[steps] = self.measure_references(steps)
+        return self.known[steps]
+
+    def measure_references(self, steps):
         expected = self.losses("calm", self.job(steps))
         other = self.losses("other-plan", self.job(steps, in_place=True, tolerance=0.3))
         spread = max(abs(a - b) / a for a, b in zip(expected, other))
@@ -134,7 +142,7 @@ class ElasticTest(unittest.TestCase):
         return expected, spread
 
     def test_kills(self):
-        steps = max(EARLY + 10, STEPS_PER_KILL * KILLS)
+        steps = max(FEW, STEPS_PER_KILL * KILLS)
         expected, spread = self.references(steps)
 
         def kill():
@@ -167,7 +175,7 @@ class ElasticTest(unittest.TestCase):
         self.assertLess(self.worst, LONGEST_EXTRA)
 
     def test_a_server_ten_times_as_slow(self):
-        steps = EARLY + 30
+        steps = FEW
         expected, spread = self.references(steps)
         spec = self.job(steps)
         self.cluster.submit("slow", spec)
@@ -188,8 +196,8 @@ class ElasticTest(unittest.TestCase):
         self.assertLess(min(b / a for a, b in zip(calm, then)), 0.5)
 
     def test_all_servers_at_once(self):
-        spec = self.job(EARLY + 10, in_place=True)
-        expected, spread = self.references(EARLY + 10)
+        spec = self.job(FEW, in_place=True)
+        expected, spread = self.references(FEW)
         self.cluster.submit("all", spec)
         self.cluster.await_step("all", 5)
         for name in self.servers():
@@ -200,7 +208,7 @@ class ElasticTest(unittest.TestCase):
         found = self.finish("all", spec)
         self.compare(expected, found, spread)
 
-        spec = self.job(EARLY + 10)
+        spec = self.job(FEW)
         self.add_server()
         for _ in range(2):
             self.add_server()
