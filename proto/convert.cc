@@ -252,6 +252,9 @@ absl::StatusOr<JobSpec> FromProto(const v1::JobSpec& message) {
   if (message.has_priority()) spec.priority = message.priority();
   if (message.has_max_restarts()) spec.max_restarts = message.max_restarts();
   if (message.has_deterministic()) spec.deterministic = message.deterministic();
+  if (message.has_min_workers()) spec.min_workers = message.min_workers();
+  if (message.has_worker_wait_seconds()) spec.worker_wait_seconds = message.worker_wait_seconds();
+  if (message.has_deadline_seconds()) spec.deadline_seconds = message.deadline_seconds();
   RALLY_RETURN_IF_ERROR(ValidateJobSpec(spec));
   return spec;
 }
@@ -266,6 +269,9 @@ v1::JobSpec ToProto(const JobSpec& spec) {
   message.set_priority(spec.priority);
   message.set_max_restarts(spec.max_restarts);
   message.set_deterministic(spec.deterministic);
+  message.set_min_workers(spec.fewest_workers());
+  message.set_worker_wait_seconds(spec.worker_wait_seconds);
+  message.set_deadline_seconds(spec.deadline_seconds);
   if (spec.paced.enabled()) PacedToProto(spec.paced, message.mutable_paced());
   return message;
 }

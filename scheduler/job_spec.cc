@@ -86,6 +86,23 @@ absl::Status ValidateBatch(const BatchShape& batch, int32_t workers) {
   return absl::OkStatus();
 }
 
+// A run on fewer workers must pass ValidateBatch as well.
+absl::Status ValidateMinWorkers(const JobSpec& spec) {
+  const int32_t fewest = spec.fewest_workers();
+  RALLY_RETURN_IF_ERROR(CheckInteger("min_workers", fewest, 1, spec.workers));
+  if (fewest == spec.workers) return absl::OkStatus();
+  if (spec.paced.enabled()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("min_workers: ", fewest, " is not ", spec.workers,
+                     ", which is workers: a paced job has its devices or none"));
+  }
+  const int64_t span = spec.batch.chunks_per_group();
+  if (fewest % span == 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("min_workers: ", fewest, " is not a multiple of ", span,
+                   ", the chunks that batch.max_document_tokens spans"));
+}
+
 absl::Status ValidateOptimizer(const OptimizerSpec& optimizer) {
   RALLY_RETURN_IF_ERROR(
       CheckReal("optimizer.learning_rate", optimizer.learning_rate, 0.0, 10.0, Bounds::kOpenBelow));
@@ -139,12 +156,21 @@ absl::Status ValidateCheckpoint(const CheckpointSpec& checkpoint) {
 
 }  // namespace
 
+int32_t JobSpec::AllowedWorkers(int64_t available) const {
+  if (available >= workers) return workers;
+  const int64_t allowed = available - available % batch.chunks_per_group();
+  return allowed >= fewest_workers() ? static_cast<int32_t>(allowed) : 0;
+}
+
 absl::Status ValidateJobSpec(const JobSpec& spec) {
   RALLY_RETURN_IF_ERROR(ValidateModel(spec.model));
   RALLY_RETURN_IF_ERROR(ValidateData(spec.data));
   RALLY_RETURN_IF_ERROR(CheckInteger("workers", spec.workers, 1, 1024));
   RALLY_RETURN_IF_ERROR(ValidatePaced(spec));
   RALLY_RETURN_IF_ERROR(ValidateBatch(spec.batch, spec.replicas()));
+  RALLY_RETURN_IF_ERROR(ValidateMinWorkers(spec));
+  RALLY_RETURN_IF_ERROR(CheckInteger("worker_wait_seconds", spec.worker_wait_seconds, 0, 86400));
+  RALLY_RETURN_IF_ERROR(CheckInteger("deadline_seconds", spec.deadline_seconds, 0, 1000000000));
   RALLY_RETURN_IF_ERROR(ValidateOptimizer(spec.optimizer));
   RALLY_RETURN_IF_ERROR(CheckInteger("training.steps", spec.training.steps, 1, 10000000));
   RALLY_RETURN_IF_ERROR(CheckInteger("attention.dedicated", spec.attention.dedicated, 0, 1024));

@@ -9,6 +9,7 @@
 #define RALLY_SCHEDULER_JOB_SPEC_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include <absl/status/status.h>
@@ -86,12 +87,16 @@ struct JobSpec {
   OptimizerSpec optimizer;
   TrainingSpec training;
   int32_t workers = 1;  // Model workers, of all stages, [1, 1024]
+  // Fewest that the job goes on with when lost ones are not replaced, [1, workers]. None: workers.
+  std::optional<int32_t> min_workers;
+  int64_t worker_wait_seconds = 30;  // Before it goes on with fewer, [0, 86400]
   PacedSpec paced;
   AttentionSpec attention;
   ValidationSpec validation;
   CheckpointSpec checkpoint;
-  int32_t priority = 0;      // Higher runs first, [-1000, 1000]
-  int32_t max_restarts = 3;  // After infrastructure failures, [0, 1000]
+  int32_t priority = 0;          // Higher runs first, [-1000, 1000]
+  int32_t max_restarts = 3;      // After infrastructure failures, [0, 1000]
+  int64_t deadline_seconds = 0;  // From creation to end, [0, 1e9]; 0: none
   // Equal jobs give equal bits: plans depend on the job alone, never on time measured.
   bool deterministic = false;
 
@@ -100,6 +105,9 @@ struct JobSpec {
   }
   // Workers that hold the same layers.
   int32_t replicas() const { return workers / paced.stages; }
+  int32_t fewest_workers() const { return min_workers.value_or(workers); }
+  // The most workers, at most `available`, that the job may train on; 0: it may not on so few.
+  int32_t AllowedWorkers(int64_t available) const;
   PlannerKind planner() const {
     return topology().local() ? PlannerKind::kLocal : attention.planner;
   }

@@ -2,16 +2,13 @@
 
 #include <algorithm>
 #include <iterator>
-#include <tuple>
 #include <utility>
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_join.h>
 
-#include "common/check.h"
 #include "proto/convert.h"
 #include "services/coordinator/conditions.h"
-#include "services/coordinator/placement.h"
 
 namespace rally {
 namespace {
@@ -20,23 +17,6 @@ namespace {
 bool SameSpec(JobSpec wanted, const JobSpec& existing) {
   if (wanted.model.vocabulary == 0) wanted.model.vocabulary = existing.model.vocabulary;
   return ToProto(wanted).SerializeAsString() == ToProto(existing).SerializeAsString();
-}
-
-// Jobs in the order in which they are to start.
-std::vector<JobState*> Queue(const std::set<std::string>& active,
-                             std::map<std::string, JobState>* jobs) {
-  std::vector<JobState*> queue;
-  for (const std::string& id : active) {
-    JobState* state = &jobs->at(id);
-    if (state->job.status().phase() == v1::JOB_PHASE_QUEUED) queue.push_back(state);
-  }
-  const auto key = [](const JobState* state) {
-    return std::make_tuple(-state->spec->priority, FromProto(state->job.create_time()),
-                           state->job.job_id());
-  };
-  std::sort(queue.begin(), queue.end(),
-            [&key](const JobState* a, const JobState* b) { return key(a) < key(b); });
-  return queue;
 }
 
 // Who keeps a run from ending its round, for people.
@@ -92,6 +72,7 @@ void CoordinatorCore::On(const Recover& event) {
     state.job = stored.job;
     state.last_sequence = stored.last_sequence;
     state.spec = std::make_shared<const JobSpec>(spec.ok() ? *spec : JobSpec{});
+    state.queued_since = now_;
     if (IsFinal(stored.job.status().phase())) {
       ended_.emplace(FromProto(stored.job.end_time()), stored.job.job_id());
       continue;
@@ -138,6 +119,7 @@ void CoordinatorCore::On(const SubmitJob& event) {
   state.job.set_job_id(event.job_id);
   *state.job.mutable_spec() = ToProto(event.spec);
   *state.job.mutable_create_time() = ToProto(now_);
+  state.queued_since = now_;
   state.job.mutable_status()->set_total_steps(event.spec.training.steps);
   state.job.mutable_status()->set_epoch(1);
   SetPhase(&state, v1::JOB_PHASE_QUEUED);
@@ -191,12 +173,13 @@ void CoordinatorCore::On(const Tick&) {
     JobState& state = jobs_.at(id);
     if (state.adoption.has_value()) ContinueAdoption(&state);
     if (state.run.has_value()) LoseSilentServers(&state);
-    if (state.run.has_value()) CheckDeadlines(&state);
+    if (state.run.has_value()) CheckTimeouts(&state);
+    if (active_.contains(id)) CheckDeadline(&state);
   }
   Schedule();
 }
 
-void CoordinatorCore::CheckDeadlines(JobState* state) {
+void CoordinatorCore::CheckTimeouts(JobState* state) {
   Run& run = *state->run;
   if (AwaitsServers(*state)) run.last_round_end = now_;  // That may take as long as it likes.
   if (state->cancel_deadline.has_value() && now_ >= *state->cancel_deadline) {
@@ -214,64 +197,17 @@ void CoordinatorCore::CheckDeadlines(JobState* state) {
   }
 }
 
-void CoordinatorCore::Schedule() {
-  FillPools();
-  const JobState* blocked_by = nullptr;
-  for (JobState* state : Queue(active_, &jobs_)) {
-    if (blocked_by != nullptr) {
-      Set(state, "Scheduled", false, "WaitsForEarlierJob",
-          absl::StrCat("job \"", blocked_by->job.job_id(), "\" is ahead in the queue"));
-      continue;
-    }
-    const Placement placement = Place(*state->spec, members_);
-    if (placement.placed()) {
-      StartRun(state, placement.members, placement.single_host);
-    } else {
-      Set(state, "Scheduled", false, placement.reason, placement.message);
-      blocked_by = state;
-    }
+// A run that trains stops at its next commit, and round_timeout bounds that. One that is awaited
+// from the coordinator before will do the same.
+void CoordinatorCore::CheckDeadline(JobState* state) {
+  if (now_ < DeadlineOf(*state) || state->adoption.has_value()) return;
+  if (state->run.has_value() && state->run->stop == StopReason::kCancel) return;
+  if (state->run.has_value() && state->run->running && !AwaitsServers(*state)) {
+    state->run->stop = StopReason::kDeadline;
+    return;
   }
-}
-
-void CoordinatorCore::StartRun(JobState* state, const std::vector<std::string>& members,
-                               bool single_host) {
-  Run& run = state->run.emplace();
-  run.first_epoch = state->job.status().epoch();
-  run.epoch = run.first_epoch;
-  run.members = members;
-  run.single_host = single_host;
-  state->job.mutable_status()->set_run_epoch(run.first_epoch);
-  run.started = now_;
-  run.prepared.resize(members.size());
-  run.ready.resize(members.size());
-  SetPhase(state, v1::JOB_PHASE_STARTING);
-  Set(state, "Scheduled", true, "MembersAssigned",
-      absl::StrCat(state->spec->workers, " model workers, ", state->spec->attention.dedicated,
-                   " attention servers"));
-  Set(state, "Ready", false, "Starting", "members load data and weights and connect");
-  if (!state->job.has_start_time()) *state->job.mutable_start_time() = ToProto(now_);
-
-  for (int32_t rank = 0; rank < run.ranks(); ++rank) Prepare(state, rank);
-}
-
-void CoordinatorCore::Prepare(JobState* state, int32_t rank) {
-  const Run& run = *state->run;
-  Member* member = members_.Find(run.members[rank]);
-  RALLY_CHECK(member != nullptr, "placement chose a member that is not registered");
-  member->job_id = state->job.job_id();
-  member->epoch = run.epoch;
-  member->told_epoch = run.epoch;
-  member->rank = rank;
-  v1::CoordinatorMessage message;
-  v1::Prepare* prepare = message.mutable_prepare();
-  prepare->mutable_job()->set_job_id(state->job.job_id());
-  prepare->mutable_job()->set_epoch(run.epoch);
-  *prepare->mutable_spec() = state->job.spec();
-  prepare->set_rank(rank);
-  prepare->set_ranks(run.ranks());
-  prepare->set_single_host(run.single_host);
-  prepare->set_restore(!state->job.status().checkpoint().empty());
-  Send(*member, std::move(message));
+  EndRun(state, /*abort=*/true, "the job's deadline has passed");
+  FailOverdue(state);
 }
 
 }  // namespace rally

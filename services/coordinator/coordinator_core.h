@@ -5,7 +5,8 @@
 //
 // Life of a job: queued -> starting (Prepare, Connect) -> running (rounds) -> succeeded, failed or
 // cancelled. An infrastructure failure or a leaving worker puts it back to queued under a new
-// epoch; it continues from its own newest checkpoint. Attention servers of a running job come and
+// epoch; it continues from its own newest checkpoint, on fewer workers when the job lets it and
+// lost ones are not replaced (core_queue.cc). Attention servers of a running job come and
 // go: the epoch changes, the plan of the round under way is laid over those that are there, and the
 // round goes on (core_pool.cc).
 //
@@ -14,12 +15,16 @@
 //
 // Queue: by priority, then by time of submission, strictly: a job that cannot be placed holds back
 // every job behind it, so that a large job is never starved by small ones. Placement is all or
-// nothing (placement.h).
+// nothing (placement.h). A job whose last run failed before it made a step is tried again after 1
+// s, then 2, 4 ... 60 s, and holds nobody back meanwhile.
+//
+// A job past its deadline is stopped as by a cancel, and has failed.
 //
 // Messages of another epoch than the member holds are dropped.
 //
 // Jobs that have ended are kept as history; the oldest of them go when there are more than
-// CoreOptions::ended_jobs. The id of a job that has gone may be used again.
+// CoreOptions::ended_jobs, or after CoreOptions::ended_ttl. The id of a job that has gone may be
+// used again.
 //
 // Thread-compatible: one caller at a time.
 #ifndef RALLY_SERVICES_COORDINATOR_COORDINATOR_CORE_H_
@@ -57,6 +62,7 @@ struct CoreOptions {
   absl::Duration regroup_timeout = absl::Seconds(5);    // For a server to be ready for a new pool.
   absl::Duration adoption_timeout = absl::Seconds(30);  // For a job's workers to come back.
   int64_t ended_jobs = 1000;                            // Jobs that have ended and are still known.
+  absl::Duration ended_ttl = absl::Hours(30 * 24);      // And how long they are.
   // Transports that may fail in one round without a member being lost, before the job starts anew.
   int32_t pool_failures = 5;
   // A secret for an epoch's data plane (Connect::secret). None: its addresses are the secret.
@@ -73,17 +79,24 @@ class CoordinatorCore {
   const MemberTable& members() const { return members_; }
 
  private:
-  // coordinator_core.cc: requests, time, the queue.
+  // coordinator_core.cc: requests, time.
   void On(const Recover& event);
   void On(const SubmitJob& event);
   void On(const CancelJob& event);
   void On(const Tick& event);
-  void CheckDeadlines(JobState* state);
+  void CheckTimeouts(JobState* state);
+  void CheckDeadline(JobState* state);
+  void Flush();
+
+  // core_queue.cc: which jobs start when, and on how many workers.
   void Schedule();
-  void StartRun(JobState* state, const std::vector<std::string>& members, bool single_host);
+  bool MayStart(const JobState& state) const;
+  std::shared_ptr<const JobSpec> NextSpec(const JobState& state) const;
+  bool CanGrow(const JobState& state, int64_t step) const;
+  void StartRun(JobState* state, std::shared_ptr<const JobSpec> spec,
+                const std::vector<std::string>& members, bool single_host);
   // Gives the member its rank in the job's run, and tells it.
   void Prepare(JobState* state, int32_t rank);
-  void Flush();
 
   // core_members.cc: members coming, going and failing.
   void On(const MemberHello& event);
@@ -152,6 +165,7 @@ class CoordinatorCore {
   void Interrupt(JobState* state, absl::string_view reason, absl::string_view message);
   void FinishJob(JobState* state, v1::JobPhase phase, absl::string_view reason,
                  absl::string_view message);
+  void FailOverdue(JobState* state);
   void DeleteOldest();
   void SetPhase(JobState* state, v1::JobPhase phase);
   void Set(JobState* state, absl::string_view type, bool value, absl::string_view reason,

@@ -45,6 +45,18 @@ absl::Status SetKeepJobs(const std::string& value, CoordinatorFlags* flags) {
   return absl::OkStatus();
 }
 
+absl::Status SetEndedTtl(const std::string& value, CoordinatorFlags* flags) {
+  absl::Duration ttl;
+  if (!absl::ParseDuration(value, &ttl) || ttl < absl::ZeroDuration() ||
+      (ttl > absl::ZeroDuration() && ttl < absl::Seconds(1)) || ttl > absl::Hours(1000000)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--ended-ttl: \"", value,
+                     "\" is not a duration in [1s, 1000000h], such as 720h, or 0 for ever"));
+  }
+  flags->core.ended_ttl = ttl > absl::ZeroDuration() ? ttl : absl::InfiniteDuration();
+  return absl::OkStatus();
+}
+
 struct LimitFlag {
   absl::string_view flag;
   int64_t ServiceLimits::*limit;
@@ -87,6 +99,7 @@ absl::Status SetFlag(absl::string_view flag, const std::string& value, Coordinat
   if (flag == "http") return SetAddress(flag, value, &flags->http);
   if (flag == "round-timeout") return SetRoundTimeout(value, flags);
   if (flag == "keep-jobs") return SetKeepJobs(value, flags);
+  if (flag == "ended-ttl") return SetEndedTtl(value, flags);
   for (const LimitFlag& limit : kLimitFlags) {
     if (flag == limit.flag) return SetLimit(limit, value, &flags->limits);
   }
@@ -125,6 +138,7 @@ Usage: rally-coordinator [--flag=value ...]
   --keep-jobs=N           Jobs that have ended and are kept as history, with their events and log
                           lines; the oldest go first. Default 1000. Of a job's log lines the newest
                           100000 are kept.
+  --ended-ttl=DURATION    How long a job that has ended is kept; 0: for ever. Default 720h.
   --tls-cert=FILE, --tls-key=FILE  Certificate and private key of the coordinator, PEM: TLS on both
                           addresses. Default: none.
   --tls-ca=FILE           Clients and members must show a certificate from this authority, PEM.

@@ -47,7 +47,10 @@ std::pair<int64_t, bool> HowFar(const v1::Standing& standing) {
 }  // namespace
 
 void CoordinatorCore::BeginAdoption(JobState* state) {
-  state->adoption = Adoption{now_ + options_.adoption_timeout, now_, {}};
+  state->adoption = Adoption{WithWorkers(*state, state->job.status().workers()),
+                             now_ + options_.adoption_timeout,
+                             now_,
+                             {}};
   Set(state, "Ready", false, "CoordinatorRestarted", "the members are awaited");
 }
 
@@ -59,9 +62,9 @@ bool CoordinatorCore::TakeBack(Member* member, const v1::Hello& hello) {
   const v1::JobStatus& status = state->job.status();
   const uint32_t epoch = hello.current().epoch();
   const int32_t rank = hello.rank();
-  const bool is_worker = rank < state->spec->workers;
+  const bool is_worker = rank < state->adoption->spec->workers;
   if (epoch < status.run_epoch() || epoch > status.epoch() || rank < 0 ||
-      rank >= state->spec->topology().ranks() ||
+      rank >= state->adoption->spec->topology().ranks() ||
       is_worker != (member->role == v1::MEMBER_ROLE_MODEL) ||
       !state->adoption->members.emplace(rank, member->id).second) {
     return false;
@@ -97,12 +100,13 @@ void CoordinatorCore::EndAdoption(JobState* state, absl::string_view reason) {
 
 void CoordinatorCore::ContinueAdoption(JobState* state) {
   const Adoption& adoption = *state->adoption;
-  const auto workers = static_cast<size_t>(state->spec->workers);
+  const auto workers = static_cast<size_t>(adoption.spec->workers);
   // Ranks are in order: the workers are all there when the last of so many is one.
   const bool all_workers =
       adoption.members.size() >= workers &&
-      std::next(adoption.members.begin(), workers - 1)->first == state->spec->workers - 1;
-  const bool all = adoption.members.size() == static_cast<size_t>(state->spec->topology().ranks());
+      std::next(adoption.members.begin(), workers - 1)->first == adoption.spec->workers - 1;
+  const bool all =
+      adoption.members.size() == static_cast<size_t>(adoption.spec->topology().ranks());
   if (!all_workers || (!all && now_ - adoption.last_hello < kServersMayCome)) {
     if (now_ < adoption.deadline) return;
     EndAdoption(state, "the job starts anew");
@@ -111,6 +115,7 @@ void CoordinatorCore::ContinueAdoption(JobState* state) {
     return;
   }
   Run& run = state->run.emplace();
+  run.spec = adoption.spec;
   run.first_epoch = state->job.status().run_epoch();
   run.epoch = state->job.status().epoch();
   for (const auto& [rank, id] : adoption.members) {
@@ -122,6 +127,7 @@ void CoordinatorCore::ContinueAdoption(JobState* state) {
   run.connected = true;
   run.running = true;
   run.adopted = true;
+  run.progressed = true;
   run.speeds = SpeedCorrection(run.ranks());
   state->adoption.reset();
   Set(state, "Ready", true, "MembersReady", "every worker is back");
@@ -132,7 +138,7 @@ void CoordinatorCore::ContinueAdoption(JobState* state) {
 // together, which ends the run.
 bool CoordinatorCore::RebuildRounds(JobState* state) {
   Run& run = *state->run;
-  const auto workers = static_cast<size_t>(state->spec->workers);
+  const auto workers = static_cast<size_t>(run.spec->workers);
   const int64_t step = state->job.status().step() + 1;  // The first that is not recorded.
   size_t finished = 0;  // Workers that have finished or committed it.
   const v1::Standing* farthest = nullptr;
@@ -150,12 +156,12 @@ bool CoordinatorCore::RebuildRounds(JobState* state) {
     if (farthest == nullptr || HowFar(standing) > HowFar(*farthest)) farthest = &standing;
   }
   run.position = FromProto(farthest->position());
-  run.next = FirstRound(*state->spec, farthest->step());
+  run.next = FirstRound(*run.spec, farthest->step());
   if (run.next.has_value()) run.next->round = farthest->round();
   const auto add = [&](const v1::Plan& plan) {
     RoundProgress& round = run.sent.emplace_back(ProgressOf(plan, workers, run.members.size()));
     if (round.planned.key.kind == PlanKind::kTrain) run.position = round.planned.next_position;
-    run.next = NextRound(*state->spec, round.planned.key);
+    run.next = NextRound(*run.spec, round.planned.key);
     for (size_t rank = 0; rank < workers; ++rank) {
       const v1::Standing& standing = run.prepared[rank]->standing();
       for (const v1::RoundRecord* record : {&standing.last(), &standing.current()}) {
@@ -206,7 +212,7 @@ void CoordinatorCore::RebuildSaves(JobState* state) {
   *commit->mutable_job() = EpochOf(*state);
   commit->set_round(run.sent.front().planned.key.round);
   commit->set_checkpoint(asked);
-  SendToRun(run, state->spec->workers, std::move(message));
+  SendToRun(run, run.spec->workers, std::move(message));
 }
 
 }  // namespace rally

@@ -1,4 +1,5 @@
 // Checkpoints, how runs and jobs end, and how a job's state is changed: see coordinator_core.h.
+#include <algorithm>
 #include <utility>
 
 #include <absl/strings/str_cat.h>
@@ -11,6 +12,10 @@
 
 namespace rally {
 namespace {
+
+// Before a job is tried again whose run has failed without a step; twice as long every time.
+constexpr absl::Duration kBackOff = absl::Seconds(1);
+constexpr absl::Duration kLongestBackOff = absl::Seconds(60);
 
 // Of a checkpoint that could not be written, or not be read again.
 std::string SaveReason(absl::StatusCode code) {
@@ -126,6 +131,12 @@ void CoordinatorCore::EndStopped(JobState* state) {
   if (stop == StopReason::kCancel) {
     EndRun(state, abort, "the job was cancelled");
     FinishJob(state, v1::JOB_PHASE_CANCELLED, "Cancelled", "cancelled on request");
+  } else if (stop == StopReason::kDeadline) {
+    EndRun(state, abort, "the job's deadline has passed");
+    FailOverdue(state);
+  } else if (stop == StopReason::kFullStrength) {
+    EndRun(state, abort, "the job starts anew on all its workers");
+    Requeue(state, "FullStrength", "all workers are there again");
   } else {
     EndRun(state, abort, "a member leaves");
     Requeue(state, "MemberLeaving", "a member was asked to stop");
@@ -148,6 +159,7 @@ void CoordinatorCore::Requeue(JobState* state, absl::string_view reason,
   RALLY_CHECK(!state->run.has_value(), "a job with a run cannot be queued");
   v1::JobStatus* status = state->job.mutable_status();
   status->set_epoch(status->epoch() + 1);
+  state->queued_since = now_;
   SetPhase(state, v1::JOB_PHASE_QUEUED);
   Set(state, "Scheduled", false, reason, message);
   Set(state, "Ready", false, reason, message);
@@ -156,13 +168,16 @@ void CoordinatorCore::Requeue(JobState* state, absl::string_view reason,
 
 void CoordinatorCore::Interrupt(JobState* state, absl::string_view reason,
                                 absl::string_view message) {
-  const bool cancelling = state->run.has_value() && state->run->stop == StopReason::kCancel;
+  RALLY_CHECK(state->run.has_value(), "there is nothing to interrupt");
+  const StopReason stop = state->run->stop;
+  const bool progressed = state->run->progressed;
   EndRun(state, /*abort=*/true, message);
-  if (cancelling) {
+  if (stop == StopReason::kCancel) {
     FinishJob(state, v1::JOB_PHASE_CANCELLED, "Cancelled",
               absl::StrCat("cancelled on request; ", message));
     return;
   }
+  if (stop == StopReason::kDeadline) return FailOverdue(state);
   v1::JobStatus* status = state->job.mutable_status();
   if (status->restarts() >= state->spec->max_restarts) {
     FinishJob(state, v1::JOB_PHASE_FAILED, "TooManyRestarts",
@@ -170,6 +185,10 @@ void CoordinatorCore::Interrupt(JobState* state, absl::string_view reason,
     return;
   }
   status->set_restarts(status->restarts() + 1);
+  if (!progressed) {
+    state->retry_at =
+        now_ + std::min(kLongestBackOff, kBackOff * (1 << std::min(state->fruitless_runs++, 6)));
+  }
   Requeue(state, reason, message);
 }
 
@@ -190,9 +209,17 @@ void CoordinatorCore::FinishJob(JobState* state, v1::JobPhase phase, absl::strin
   visible_.push_back(ForgetPlans{state->job.job_id()});
 }
 
+void CoordinatorCore::FailOverdue(JobState* state) {
+  FinishJob(state, v1::JOB_PHASE_FAILED, "DeadlineExceeded",
+            absl::StrCat("not done ", state->spec->deadline_seconds,
+                         " s after it was submitted (deadline_seconds); it stands at step ",
+                         state->job.status().step()));
+}
+
 // After Flush: what was written of the job just now goes with the rest of it.
 void CoordinatorCore::DeleteOldest() {
-  while (static_cast<int64_t>(ended_.size()) > options_.ended_jobs) {
+  while (static_cast<int64_t>(ended_.size()) > options_.ended_jobs ||
+         (!ended_.empty() && now_ - ended_.begin()->first > options_.ended_ttl)) {
     const std::string job_id = ended_.begin()->second;
     ended_.erase(ended_.begin());
     jobs_.erase(job_id);

@@ -59,7 +59,7 @@ void CoordinatorCore::Lose(const std::string& member_id, absl::string_view reaso
   JobState* state = &found->second;
   if (!member.holds(member.job_id, state->run->epoch)) return;
   const std::string text = absl::StrCat("rank ", member.rank, " (", member_id, "): ", reason);
-  if (CanChangePool(*state) && member.rank >= state->spec->workers) {
+  if (CanChangePool(*state) && member.rank >= state->run->spec->workers) {
     ChangePool(state, text);
   } else {
     Interrupt(state, "MemberLost", text);
@@ -155,7 +155,7 @@ void CoordinatorCore::OnFailed(Member* member, JobState* state, const v1::Member
   if (IsUserError(code)) {
     EndRun(state, /*abort=*/true, "the job has failed");
     FinishJob(state, v1::JOB_PHASE_FAILED, ReasonOf(code), text);
-  } else if (CanChangePool(*state) && member->rank >= state->spec->workers) {
+  } else if (CanChangePool(*state) && member->rank >= state->run->spec->workers) {
     ReleaseMember(member, /*abort=*/true, "it has failed");
     ChangePool(state, text);
   } else {
@@ -170,7 +170,7 @@ void CoordinatorCore::OnLeaving(Member* member) {
   if (found == jobs_.end() || !found->second.run.has_value()) return;
   JobState* state = &found->second;
   if (!member->holds(member->job_id, state->run->epoch)) return;
-  if (CanChangePool(*state) && member->rank >= state->spec->workers) {
+  if (CanChangePool(*state) && member->rank >= state->run->spec->workers) {
     state->run->pool_due = true;  // It serves the round to its end.
     return;
   }

@@ -32,7 +32,7 @@ int64_t CollectedIn(int64_t round, const v1::Standing& standing) {
 
 bool CoordinatorCore::CanChangePool(const JobState& state) {
   // Emulated devices stand for a fixed machine.
-  return state.run.has_value() && state.run->running && !state.spec->paced.enabled();
+  return state.run.has_value() && state.run->running && !state.run->spec->paced.enabled();
 }
 
 void CoordinatorCore::ChangePool(JobState* state, absl::string_view reason) {
@@ -59,7 +59,7 @@ void CoordinatorCore::ChangePool(JobState* state, absl::string_view reason) {
   }
   for (RoundProgress& round : run.sent) {
     round.regrouped = true;
-    round.done.resize(static_cast<size_t>(state->spec->workers));
+    round.done.resize(static_cast<size_t>(run.spec->workers));
     round.done.resize(run.members.size());
   }
   ShowPool(state, reason);
@@ -69,7 +69,7 @@ void CoordinatorCore::ChangePool(JobState* state, absl::string_view reason) {
 // The workers, the servers that stay, and idle ones up to the number the job wants.
 std::vector<std::string> CoordinatorCore::NextPool(JobState* state) {
   const Run& run = *state->run;
-  const auto workers = run.members.begin() + state->spec->workers;
+  const auto workers = run.members.begin() + run.spec->workers;
   std::vector<std::string> pool(run.members.begin(), workers);
   for (auto id = workers; id != run.members.end(); ++id) {
     Member* member = members_.Find(*id);
@@ -80,7 +80,7 @@ std::vector<std::string> CoordinatorCore::NextPool(JobState* state) {
       pool.push_back(*id);
     }
   }
-  const auto wanted = static_cast<size_t>(state->spec->topology().ranks());
+  const auto wanted = static_cast<size_t>(run.spec->topology().ranks());
   for (const auto& [id, member] : members_.members()) {
     if (pool.size() >= wanted) break;
     if (CanServe(member)) pool.push_back(id);
@@ -129,8 +129,8 @@ void CoordinatorCore::TellPool(JobState* state, absl::string_view reason) {
 }
 
 void CoordinatorCore::ShowPool(JobState* state, absl::string_view reason) {
-  const int32_t servers = state->run->servers(*state->spec);
-  const int32_t wanted = state->spec->attention.dedicated;
+  const int32_t servers = state->run->servers();
+  const int32_t wanted = state->run->spec->attention.dedicated;
   Set(state, "AttentionPoolComplete", servers == wanted,
       servers == wanted ? "AllServers" : "ServersMissing",
       absl::StrCat(servers, " of ", wanted, " attention servers; ", reason));
@@ -144,9 +144,9 @@ void CoordinatorCore::ShowPool(JobState* state, absl::string_view reason) {
 }
 
 bool CoordinatorCore::AwaitsServers(const JobState& state) const {
-  const AttentionSpec& attention = state.spec->attention;
+  const AttentionSpec& attention = state.run->spec->attention;
   return state.run->regrouping && attention.dedicated > 0 && !attention.in_place &&
-         state.run->servers(*state.spec) == 0;
+         state.run->servers() == 0;
 }
 
 void CoordinatorCore::FillPools() {
@@ -154,7 +154,7 @@ void CoordinatorCore::FillPools() {
   for (const std::string& id : active_) {
     JobState& state = jobs_.at(id);
     if (!CanChangePool(state) || state.run->closing) continue;
-    if (state.run->servers(*state.spec) >= state.spec->attention.dedicated) continue;
+    if (state.run->servers() >= state.run->spec->attention.dedicated) continue;
     const auto& members = members_.members();
     if (std::none_of(members.begin(), members.end(), can_serve)) return;
     if (AwaitsServers(state)) {
@@ -181,12 +181,12 @@ void CoordinatorCore::ResumeRounds(JobState* state) {
   Run& run = *state->run;
   if (std::exchange(run.adopted, false) && !RebuildRounds(state)) return;
   int64_t open = kAllPhases;  // The first round that a worker has not all of.
-  for (int32_t rank = 0; rank < state->spec->workers; ++rank) {
+  for (int32_t rank = 0; rank < run.spec->workers; ++rank) {
     const v1::Standing& standing = run.prepared[rank]->standing();
     open = std::min(open, standing.round() + (standing.complete() ? 1 : 0));
   }
   bool begun = false;
-  for (int32_t rank = 0; rank < state->spec->workers; ++rank) {
+  for (int32_t rank = 0; rank < run.spec->workers; ++rank) {
     const v1::Standing& standing = run.prepared[rank]->standing();
     begun |= standing.round() == open && standing.begun() && !standing.complete();
   }
@@ -205,10 +205,10 @@ void CoordinatorCore::ResumeRounds(JobState* state) {
   const PlannedRound& planned = run.sent.back().planned;
   run.resumed = planned.key;
   run.requested = true;
-  RequestPlan request{state->job.job_id(), run.epoch, state->spec, planned.key, planned.position};
+  RequestPlan request{state->job.job_id(), run.epoch, run.spec, planned.key, planned.position};
   request.resumed = planned.plan;
-  request.dedicated = run.servers(*state->spec);
-  if (!state->spec->deterministic) request.weights = run.speeds.Weights();
+  request.dedicated = run.servers();
+  if (!run.spec->deterministic) request.weights = run.speeds.Weights();
   visible_.push_back(std::move(request));
 }
 
@@ -221,7 +221,7 @@ void CoordinatorCore::ConnectPool(JobState* state) {
     v1::PlanMessage* plan = message.mutable_plan();
     *plan->mutable_job() = EpochOf(*state);
     *plan->mutable_plan() = *run.sent.back().planned.plan;
-    for (int32_t rank = 0; rank < state->spec->workers; ++rank) {
+    for (int32_t rank = 0; rank < run.spec->workers; ++rank) {
       plan->add_collected(CollectedIn(run.resumed->round, run.prepared[rank]->standing()));
     }
     SendToRun(run, run.ranks(), std::move(message));
@@ -257,7 +257,7 @@ void CoordinatorCore::LoseSilentServers(JobState* state) {
   if (!missed || !CanChangePool(*state)) return;
   const bool late = run.regrouping && now_ - run.regroup_began > options_.regroup_timeout;
   std::vector<std::string> silent;
-  for (int32_t rank = state->spec->workers; rank < run.ranks(); ++rank) {
+  for (int32_t rank = run.spec->workers; rank < run.ranks(); ++rank) {
     const Member* member = members_.Find(run.members[rank]);
     if (member == nullptr) continue;
     const bool stuck = late && !run.prepared[rank].has_value();  // Though it sends heartbeats.

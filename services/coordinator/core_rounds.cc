@@ -95,7 +95,7 @@ void CoordinatorCore::OnReady(const Member& member, JobState* state, const v1::R
   if (!run.connected || run.running) return;
   run.ready[member.rank] = message;
   if (!AllPresent(run.ready)) return;
-  for (int32_t rank = 1; rank < state->spec->workers; ++rank) {
+  for (int32_t rank = 1; rank < run.spec->workers; ++rank) {
     const v1::Ready& ready = *run.ready[rank];
     if (ready.step() == run.ready[0]->step() &&
         FromProto(ready.position()) == FromProto(run.ready[0]->position())) {
@@ -116,9 +116,10 @@ void CoordinatorCore::BeginRounds(JobState* state) {
   run.last_round_end = now_;
   run.position = FromProto(run.ready[0]->position());
   const int64_t step = run.ready[0]->step();
-  run.next = FirstRound(*state->spec, step);
+  run.next = FirstRound(*run.spec, step);
   run.speeds = SpeedCorrection(run.ranks());
   state->job.mutable_status()->set_step(step);
+  state->job.mutable_status()->set_workers(run.spec->workers);
   SetPhase(state, v1::JOB_PHASE_RUNNING);
   Set(state, "Ready", true, "MembersReady", "every member is ready");
   Set(state, "Progressing", true, "Training",
@@ -147,7 +148,7 @@ void CoordinatorCore::On(const PlanReady& event) {
   }
   if (event.planned.key.kind == PlanKind::kTrain) run.position = event.planned.next_position;
   run.in_hand = event.planned;
-  run.next = NextRound(*state->spec, event.planned.key);
+  run.next = NextRound(*run.spec, event.planned.key);
   Pump(state);
 }
 
@@ -169,12 +170,12 @@ void CoordinatorCore::Pump(JobState* state) {
   if (run.in_hand.has_value() && run.sent.size() < 2) SendPlan(state);
   if (run.in_hand.has_value() || run.requested || !run.next.has_value()) return;
   run.requested = true;
-  RequestPlan request{state->job.job_id(), run.epoch, state->spec, *run.next, run.position};
-  request.dedicated = run.servers(*state->spec);
+  RequestPlan request{state->job.job_id(), run.epoch, run.spec, *run.next, run.position};
+  request.dedicated = run.servers();
   // Emulated devices run at their model's speed, and leave no core to search on.
-  if (!state->spec->deterministic && !state->spec->paced.enabled()) {
+  if (!run.spec->deterministic && !run.spec->paced.enabled()) {
     request.search = run.last_step * kSearchShare;
-    if (!state->spec->topology().local()) request.weights = run.speeds.Weights();
+    if (!run.spec->topology().local()) request.weights = run.speeds.Weights();
   }
   visible_.push_back(std::move(request));
 }
@@ -188,7 +189,7 @@ void CoordinatorCore::SendPlan(JobState* state) {
   RoundProgress& round = run.sent.emplace_back();
   round.planned = std::move(*run.in_hand);
   round.done.resize(run.ranks());
-  round.committed.resize(state->spec->workers);
+  round.committed.resize(run.spec->workers);
   run.in_hand.reset();
 }
 
@@ -206,7 +207,7 @@ void CoordinatorCore::OnRoundDone(const Member& member, JobState* state,
 void CoordinatorCore::OnCommitted(const Member& member, JobState* state,
                                   const v1::Committed& message) {
   Run& run = *state->run;
-  if (run.sent.empty() || member.rank >= state->spec->workers) return;
+  if (run.sent.empty() || member.rank >= run.spec->workers) return;
   RoundProgress& round = run.sent.front();
   if (!round.commit_sent || round.planned.key.round != message.round()) return;
   round.committed[member.rank] = message;
@@ -246,16 +247,17 @@ void CoordinatorCore::SendCommit(JobState* state, RoundProgress* round) {
     Schedule();
     return;
   }
+  if (run.stop == StopReason::kNone && CanGrow(*state, step)) run.stop = StopReason::kFullStrength;
   const bool stop = run.stop != StopReason::kNone;
   v1::CoordinatorMessage message;
   v1::Commit* commit = message.mutable_commit();
   *commit->mutable_job() = EpochOf(*state);
   commit->set_round(round->planned.key.round);
   commit->set_checkpoint(
-      TakeCheckpoint(state, step, /*last=*/stop || step == state->spec->training.steps));
+      TakeCheckpoint(state, step, /*last=*/stop || step == run.spec->training.steps));
   round->commit_sent = true;
   run.closing = stop;
-  SendToRun(run, state->spec->workers, std::move(message));
+  SendToRun(run, run.spec->workers, std::move(message));
 }
 
 // Records a committed step. False when the workers disagree, which ends the run.
@@ -277,14 +279,16 @@ bool CoordinatorCore::FinishStep(JobState* state, const RoundProgress& round) {
   if (!round.regrouped) state->run->speeds.Observe(AttentionTimes(round));
   state->run->last_step = now_ - state->run->last_round_end;
   *event.mutable_step() = ReportStep(round, state->run->last_step);
-  if (state->spec->paced.enabled()) {
+  if (state->run->spec->paced.enabled()) {
     *event.mutable_step()->mutable_paced() =
-        ReportPaced(state->spec->paced, round, state->run->last_step);
+        ReportPaced(state->run->spec->paced, round, state->run->last_step);
   }
   state->run->last_round_end = now_;
+  state->run->progressed = true;
+  state->fruitless_runs = 0;
   status->set_step(step);
   *status->mutable_last_step() = event.step();
-  if (step == state->spec->training.steps) status->set_weights_checksum(checksum);
+  if (step == state->run->spec->training.steps) status->set_weights_checksum(checksum);
   AppendEvent(state, std::move(event));
   if (const auto early = state->run->saved_early) OnCheckpointWritten(state, *early);
   Touch(state);

@@ -16,6 +16,7 @@
 
 #include <absl/time/time.h>
 
+#include "proto/convert.h"
 #include "rally/v1/cluster.pb.h"
 #include "rally/v1/jobs.pb.h"
 #include "scheduler/job_spec.h"
@@ -45,7 +46,7 @@ inline bool RoundProgress::computed() const {
 }
 
 // Why a run is being brought to an end at its next commit.
-enum class StopReason : uint8_t { kNone, kCancel, kMemberLeaves };
+enum class StopReason : uint8_t { kNone, kCancel, kDeadline, kMemberLeaves, kFullStrength };
 
 // How a run that makes no more rounds is to end, once its last checkpoint is on disk.
 enum class RunEnd : uint8_t { kNone, kDone, kStopped };
@@ -53,6 +54,7 @@ enum class RunEnd : uint8_t { kNone, kDone, kStopped };
 // A job on its members: from Prepare to Release. Its workers stay the same; its attention servers
 // may change, and the epoch with them.
 struct Run {
+  std::shared_ptr<const JobSpec> spec;  // The job's, with the workers of this run.
   uint32_t first_epoch = 0;
   uint32_t epoch = 0;                // Now. Messages of [first_epoch, epoch] are this run's.
   std::vector<std::string> members;  // By rank.
@@ -82,6 +84,7 @@ struct Run {
   std::optional<absl::Time> trouble_since;  // A member misses something of another one.
   int32_t pool_failures = 0;                // Transports that have failed in this round.
 
+  bool progressed = false;  // A step was committed.
   StopReason stop = StopReason::kNone;
   bool closing = false;        // The commit that ends the run was sent: no more plans.
   RunEnd end = RunEnd::kNone;  // The last round is over.
@@ -98,11 +101,12 @@ struct Run {
   v1::CheckpointWritten last_save;                   // The last report of one asked for.
 
   int32_t ranks() const { return static_cast<int32_t>(members.size()); }
-  int32_t servers(const JobSpec& spec) const { return ranks() - spec.workers; }
+  int32_t servers() const { return ranks() - spec->workers; }
 };
 
 // A job that ran when the coordinator stopped: its members may come back with it.
 struct Adoption {
+  std::shared_ptr<const JobSpec> spec;  // Of the run.
   absl::Time deadline;
   absl::Time last_hello;
   std::map<int32_t, std::string> members;  // By rank: those that are back.
@@ -115,9 +119,26 @@ struct JobState {
   std::optional<Run> run;
   std::optional<Adoption> adoption;  // Only without a run.
   std::optional<absl::Time> cancel_deadline;
+  absl::Time queued_since;                     // Last.
+  int32_t fruitless_runs = 0;                  // In a row: failed without a committed step.
+  absl::Time retry_at = absl::InfinitePast();  // Not started before: back-off.
 
   bool status_changed = false;  // Phase or conditions changed: an event, too.
 };
+
+// The spec of a run on so many workers; 0: as many as the job wants.
+inline std::shared_ptr<const JobSpec> WithWorkers(const JobState& state, int32_t workers) {
+  if (workers == 0 || workers == state.spec->workers) return state.spec;
+  auto spec = std::make_shared<JobSpec>(*state.spec);
+  spec->workers = workers;
+  return spec;
+}
+
+// When the job must have ended.
+inline absl::Time DeadlineOf(const JobState& state) {
+  if (state.spec->deadline_seconds == 0) return absl::InfiniteFuture();
+  return FromProto(state.job.create_time()) + absl::Seconds(state.spec->deadline_seconds);
+}
 
 // Of its run, now.
 inline v1::JobEpoch EpochOf(const JobState& state) {

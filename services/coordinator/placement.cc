@@ -1,5 +1,6 @@
 #include "services/coordinator/placement.h"
 
+#include <algorithm>
 #include <map>
 
 #include <absl/strings/str_cat.h>
@@ -70,6 +71,23 @@ Placement Place(const JobSpec& spec, const MemberTable& table) {
                                  everywhere.servers.size(), registered.servers.size());
   }
   return placement;
+}
+
+bool CouldPlace(const JobSpec& spec, const MemberTable& table, const std::string& job_id) {
+  Pool pool;
+  for (const auto& [id, member] : table.members()) {
+    const bool own = member.job_id == job_id && !member.releasing_since.has_value();
+    if (member.idle() || (own && !member.leaving)) Add(member, &pool);
+  }
+  return pool.Holds(spec);
+}
+
+int64_t FreeWorkers(const MemberTable& table) {
+  return std::count_if(table.members().begin(), table.members().end(), [](const auto& entry) {
+    const Member& member = entry.second;
+    return member.role == v1::MEMBER_ROLE_MODEL && !member.leaving &&
+           (member.job_id.empty() || member.releasing_since.has_value());
+  });
 }
 
 }  // namespace rally

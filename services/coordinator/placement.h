@@ -5,6 +5,7 @@
 #ifndef RALLY_SERVICES_COORDINATOR_PLACEMENT_H_
 #define RALLY_SERVICES_COORDINATOR_PLACEMENT_H_
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,12 @@ struct Placement {
 };
 
 Placement Place(const JobSpec& spec, const MemberTable& table);
+
+// Whether the job could be placed were its own members idle.
+bool CouldPlace(const JobSpec& spec, const MemberTable& table, const std::string& job_id);
+
+// Model workers that are idle, or will be once they have released what they hold.
+int64_t FreeWorkers(const MemberTable& table);
 
 }  // namespace rally
 

@@ -60,13 +60,14 @@ void PlannerThread::Loop() {
 }
 
 absl::StatusOr<PlannedRound> PlannerThread::Plan(const RequestPlan& request) {
-  std::unique_ptr<RoundPlanner>& planner = planners_[request.job_id];
-  if (planner == nullptr) {
-    RALLY_ASSIGN_OR_RETURN(planner, RoundPlanner::Create(request.spec, clock_));
+  JobPlanner& kept = planners_[request.job_id];
+  if (kept.planner == nullptr || kept.spec != request.spec) {
+    RALLY_ASSIGN_OR_RETURN(kept.planner, RoundPlanner::Create(request.spec, clock_));
+    kept.spec = request.spec;
   }
   RequestPlan mine = request;
   mine.search /= static_cast<int64_t>(planners_.size());  // The jobs share the thread.
-  return planner->Plan(mine);
+  return kept.planner->Plan(mine);
 }
 
 }  // namespace rally

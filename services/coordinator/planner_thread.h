@@ -1,9 +1,9 @@
 // PlannerThread: plans rounds beside the coordinator's loop, so that planning is never waited for.
 //
-// One thread; requests are served in order. It keeps a planner per job until the job is forgotten.
-// Request and Forget may be called from any thread and do not block; answers are given to the sink
-// on the planner's thread, which must not call back. Destruction ends the thread after the plan it
-// works on.
+// One thread; requests are served in order. It keeps a planner per job until the job is forgotten
+// or its spec is another object: that of a run on fewer workers. Request and Forget may be called
+// from any thread and do not block; answers are given to the sink on the planner's thread, which
+// must not call back. Destruction ends the thread after the plan it works on.
 #ifndef RALLY_SERVICES_COORDINATOR_PLANNER_THREAD_H_
 #define RALLY_SERVICES_COORDINATOR_PLANNER_THREAD_H_
 
@@ -36,6 +36,10 @@ class PlannerThread {
 
  private:
   using Work = std::variant<RequestPlan, ForgetPlans>;
+  struct JobPlanner {
+    std::shared_ptr<const JobSpec> spec;
+    std::unique_ptr<RoundPlanner> planner;
+  };
 
   void Loop();
   absl::StatusOr<PlannedRound> Plan(const RequestPlan& request);
@@ -43,7 +47,7 @@ class PlannerThread {
   const Clock* const clock_;
   const Sink sink_;
   BoundedQueue<Work> work_;
-  std::map<std::string, std::unique_ptr<RoundPlanner>> planners_;  // The thread's own.
+  std::map<std::string, JobPlanner> planners_;  // The thread's own.
   std::thread thread_;
 };
 

@@ -1,5 +1,6 @@
 #include <functional>
 #include <limits>
+#include <map>
 #include <string>
 
 #include <absl/strings/ascii.h>
@@ -87,6 +88,9 @@ TEST(ConvertSpecTest, EveryFieldSurvivesTheRoundTrip) {
   message.set_priority(-5);
   message.set_max_restarts(1);
   message.set_deterministic(true);
+  message.set_min_workers(2);
+  message.set_worker_wait_seconds(0);
+  message.set_deadline_seconds(3600);
   const absl::StatusOr<JobSpec> spec = FromProto(message);
   ASSERT_TRUE(spec.ok()) << spec.status();
   EXPECT_EQ(ToProto(*spec).ShortDebugString(), message.ShortDebugString());
@@ -271,7 +275,12 @@ INSTANTIATE_TEST_SUITE_P(
         RangeCase{"paced.ranks_per_node", "-1", "[0, 4096]",
                   RALLY_SPOIL(mutable_paced()->set_ranks_per_node(-1))},
         RangeCase{"priority", "1001", "[-1000, 1000]", RALLY_SPOIL(set_priority(1001))},
-        RangeCase{"max_restarts", "-1", "[0, 1000]", RALLY_SPOIL(set_max_restarts(-1))}));
+        RangeCase{"max_restarts", "-1", "[0, 1000]", RALLY_SPOIL(set_max_restarts(-1))},
+        RangeCase{"min_workers", "2", "[1, 1]", RALLY_SPOIL(set_min_workers(2))},
+        RangeCase{"worker_wait_seconds", "86401", "[0, 86400]",
+                  RALLY_SPOIL(set_worker_wait_seconds(86401))},
+        RangeCase{"deadline_seconds", "-1", "[0, 1000000000]",
+                  RALLY_SPOIL(set_deadline_seconds(-1))}));
 
 TEST(ConvertSpecTest, ADocumentsChunksMustDivideWorkersAndChunks) {
   v1::JobSpec message = Minimal();
@@ -286,6 +295,33 @@ TEST(ConvertSpecTest, ADocumentsChunksMustDivideWorkersAndChunks) {
   message.mutable_batch()->set_chunks(5);
   EXPECT_THAT(std::string(FromProto(message).status().message()),
               HasSubstr("must divide batch.chunks, which is 5"));
+}
+
+TEST(ConvertSpecTest, ADocumentsChunksMustDivideTheFewestWorkersToo) {
+  v1::JobSpec message = Minimal();
+  message.set_workers(6);
+  message.set_min_workers(3);
+  message.mutable_batch()->set_chunk_tokens(64);
+  message.mutable_batch()->set_chunks(6);
+  message.mutable_batch()->set_max_document_tokens(128);
+  EXPECT_THAT(std::string(FromProto(message).status().message()),
+              StartsWith("min_workers: 3 is not a multiple of 2"));
+  message.set_min_workers(2);
+  const absl::StatusOr<JobSpec> spec = FromProto(message);
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  const std::map<int64_t, int32_t> allowed = {{1, 0}, {2, 2}, {3, 2}, {5, 4}, {6, 6}, {9, 6}};
+  for (const auto& [available, workers] : allowed) {
+    EXPECT_EQ(spec->AllowedWorkers(available), workers) << available;
+  }
+}
+
+TEST(ConvertSpecTest, AllWorkersAreNeededUnlessTheJobSaysOtherwise) {
+  v1::JobSpec message = Minimal();
+  message.set_workers(3);
+  const absl::StatusOr<JobSpec> spec = FromProto(message);
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  EXPECT_EQ(spec->AllowedWorkers(2), 0);
+  EXPECT_EQ(ToProto(*spec).min_workers(), 3);
 }
 
 TEST(ConvertTimeTest, SurvivesTheRoundTripToTheNanosecond) {

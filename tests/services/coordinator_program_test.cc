@@ -82,6 +82,7 @@ TEST_F(CoordinatorProgramTest, HelpTeachesAndWrongUsageIsExitCode2) {
                                                        {"--log-level=loud"},
                                                        {"--round-timeout=0s"},
                                                        {"--keep-jobs=0"},
+                                                       {"--ended-ttl=1"},
                                                        {"--max-active-jobs=0"},
                                                        {"--max-message-bytes=999999999999"},
                                                        {"--token-file="},

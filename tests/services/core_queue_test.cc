@@ -137,6 +137,24 @@ TEST(CoreQueueTest, TheOldestJobsThatHaveEndedGo) {
   EXPECT_TRUE(core.last_answer().ok()) << "its id is free again";
 }
 
+TEST(CoreQueueTest, JobsThatEndedLongAgoGo) {
+  CoreOptions options;
+  options.ended_ttl = absl::Minutes(1);
+  CoreHarness core(options);
+  core.Submit("job", CoreHarness::Spec(1, 0, 3));
+  core.Submit("queued", CoreHarness::Spec(1, 0, 3));
+  core.Apply(CancelJob{2, "job", absl::ZeroDuration()});
+  core.Advance(absl::Minutes(1));
+  core.Apply(Tick{});
+  EXPECT_TRUE(core.knows("job"));
+  core.Advance(absl::Seconds(1));
+  core.Apply(Tick{});
+  EXPECT_FALSE(core.knows("job"));
+  EXPECT_TRUE(core.knows("queued"));
+  ASSERT_FALSE(core.last.empty());
+  EXPECT_EQ(std::get<DeleteJob>(core.last[0]).job_id, "job");
+}
+
 // Its front end has seen the job and so has not looked up the vocabulary; then the job has gone.
 TEST(CoreQueueTest, ASubmissionThatCrossesItsJobsEndIsToBeMadeAgain) {
   CoreHarness core;
@@ -152,7 +170,9 @@ TEST(CoreQueueTest, RecoversJobsAndFreesMembersOfOldEpochs) {
   CoreHarness core;
   StoredJob running = Stored("running", v1::JOB_PHASE_RUNNING);
   running.job.mutable_status()->set_checkpoint("checkpoints/step-2");
-  core.Apply(Recover{{running, Stored("done", v1::JOB_PHASE_SUCCEEDED)}});
+  StoredJob done = Stored("done", v1::JOB_PHASE_SUCCEEDED);
+  *done.job.mutable_end_time() = ToProto(core.now());
+  core.Apply(Recover{{running, done}});
   EXPECT_EQ(core.phase("running"), v1::JOB_PHASE_QUEUED);
   EXPECT_EQ(core.phase("done"), v1::JOB_PHASE_SUCCEEDED);
   EXPECT_EQ(core.job("running").status().epoch(), 5u);

@@ -169,6 +169,9 @@ TEST_F(CoreRunTest, ALostMemberPutsTheJobBackUnderANewEpoch) {
   EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_QUEUED);
   core_.SayReleased(a_, "job", 1);
   core_.SayReleased(s_, "job", 1);
+  EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_QUEUED);
+  core_.Advance(absl::Seconds(1));
+  core_.Apply(Tick{});
   EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_STARTING);
   EXPECT_FALSE(core_.Sent(a_, Message::kPrepare)[1].prepare().restore());
 }
@@ -227,6 +230,8 @@ TEST_F(CoreRunTest, GivesUpAfterMaxRestarts) {
   core_.Submit("job", spec);
   core_.SayFailed(a_, "job", 1, absl::UnavailableError("gone"));
   core_.SayReleased(a_, "job", 1);
+  core_.Advance(absl::Seconds(1));
+  core_.Apply(Tick{});
   EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_STARTING);
   core_.SayFailed(a_, "job", 2, absl::UnavailableError("gone again"));
   EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_FAILED);
@@ -347,6 +352,8 @@ TEST_F(CoreRunTest, ANewSessionOfAMemberEndsTheOldOneAndItsRun) {
   core_.Lose(a_);  // The old stream's end comes late and means nothing.
   core_.SayReleased(b_, "job", 1);
   core_.SayReleased(s_, "job", 1);
+  core_.Advance(absl::Seconds(1));
+  core_.Apply(Tick{});
   EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_STARTING);
   EXPECT_EQ(core_.Sent(again, Message::kPrepare).size(), 1u);
 }

@@ -48,10 +48,14 @@ SimulationResult SimulateCluster(uint64_t seed, const Parts& parts, size_t trace
   result.reasons = world.reasons;
   result.coordinator_processes = cluster.coordinator_processes();
   result.member_processes = cluster.member_processes();
-  for (const auto& [id, job] : cluster.store().jobs()) {
-    ++result.ends[v1::JobPhase_Name(job.status().phase())];
-    result.epochs += job.status().epoch();
-    result.pool_changes += job.status().pool_changes();
+  result.weaker_runs = world.invariants.weaker_runs();
+  result.deleted = static_cast<int64_t>(cluster.store().deleted().size());
+  for (const auto* jobs : {&cluster.store().jobs(), &cluster.store().deleted()}) {
+    for (const auto& [id, job] : *jobs) {
+      ++result.ends[v1::JobPhase_Name(job.status().phase())];
+      result.epochs += job.status().epoch();
+      result.pool_changes += job.status().pool_changes();
+    }
   }
   return result;
 }

@@ -29,6 +29,8 @@ struct SimulationResult {
   int64_t member_processes = 0;
   int64_t epochs = 0;                      // Of all jobs.
   int64_t pool_changes = 0;                // Of all jobs.
+  int64_t weaker_runs = 0;                 // Begun on fewer workers than the job wants.
+  int64_t deleted = 0;                     // Jobs, some time after their end.
   std::map<std::string, int64_t> ends;     // Jobs by phase.
   std::map<std::string, int64_t> reasons;  // Of jobs that were queued again or ended.
 };

@@ -8,6 +8,8 @@ FaultInjector::FaultInjector(World* world, FaultTargets* targets)
     : world_(*world), targets_(*targets) {
   if (world_.random.Chance(0.3)) {
     ChooseHarmless();
+  } else if (world_.random.Chance(0.15)) {
+    ChooseLosses();
   } else {
     ChooseAll();
   }
@@ -35,6 +37,7 @@ void FaultInjector::ChooseAll() {
   rates.slow_store = rate(0.1);
   rates.slow_disk = rate(0.5);
   rates.silent_crash = rate(0.5);
+  rates.lost_machine = rate(1.0);
   for (const Strike strike :
        {&FaultTargets::CrashMember, &FaultTargets::StopMember, &FaultTargets::PauseMember,
         &FaultTargets::BreakSession, &FaultTargets::CutOffMember, &FaultTargets::CutOffCoordinator,
@@ -63,6 +66,16 @@ void FaultInjector::ChooseHarmless() {
     }
   }
   world_.invariants.NoWorkerFails();
+}
+
+// Workers above all, which are long in coming back.
+void FaultInjector::ChooseLosses() {
+  Random& random = world_.random;
+  world_.faults.lost_machine = 0.9;
+  world_.faults.slow_disk = 0.5 * random.Unit();
+  world_.faults.machine_error = random.Chance(0.3) ? 0.05 * random.Unit() : 0.0;
+  strikes_ = {&FaultTargets::CrashMember, &FaultTargets::StopMember};
+  if (random.Chance(0.5)) strikes_.push_back(&FaultTargets::CrashCoordinator);
 }
 
 void FaultInjector::Start(absl::Time quiet) {

@@ -33,6 +33,7 @@ struct FaultRates {
   double slow_store = 0;    // The coordinator's.
   double slow_disk = 0;     // Of checkpoints.
   double silent_crash = 0;  // Of the coordinator: its machine goes with it.
+  double lost_machine = 0;  // A worker that ends is replaced when jobs no longer wait for it.
 };
 
 // What can be struck. Each picks its victim by chance; having none is no error.
@@ -65,6 +66,7 @@ class FaultInjector {
 
   void ChooseAll();
   void ChooseHarmless();
+  void ChooseLosses();
   void Wait();
 
   World& world_;

@@ -7,6 +7,7 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
+#include "proto/convert.h"
 #include "services/coordinator/conditions.h"
 #include "tests/simulation/random.h"
 
@@ -17,6 +18,10 @@ uint64_t HashOf(const std::string& bytes) {
   uint64_t hash = bytes.size();
   for (const char byte : bytes) hash = (hash ^ static_cast<unsigned char>(byte)) * 0x100000001b3u;
   return Mix(hash);
+}
+
+absl::Time DeadlineOf(const v1::Job& job) {
+  return FromProto(job.create_time()) + absl::Seconds(job.spec().deadline_seconds());
 }
 
 std::string Name(const v1::JobEpoch& epoch) {
@@ -51,10 +56,25 @@ void Invariants::SentPrepare(const std::string& session, const v1::Prepare& prep
       Break(absl::StrCat(who, " is begun after the job's cancel was acknowledged"));
     }
     job.runs[epoch].workers = prepare.spec().workers();
+    CheckStrength(who, job, prepare.spec());
   } else if (entry->second.run != epoch && prepare.rank() < prepare.spec().workers()) {
     Break(absl::StrCat(who, " joins the workers of a run under way"));
   }
   Give(prepare.job(), prepare.rank(), session);
+}
+
+void Invariants::CheckStrength(const std::string& who, const JobRecord& job,
+                               const v1::JobSpec& spec) {
+  if (const absl::Status status = FromProto(spec).status(); !status.ok()) {
+    Break(absl::StrCat(who, " is of a spec that is none: ", status.message()));
+  }
+  if (spec.workers() == job.workers) return;
+  ++weaker_runs_;
+  if (workers_hold_ || !job.has_trained) {
+    Break(absl::StrCat(who, " begins with ", spec.workers(), " of ", job.workers,
+                       " workers, though ",
+                       workers_hold_ ? "no worker fails" : "the job has not trained"));
+  }
 }
 
 void Invariants::SentRegroup(const std::string& session, const v1::Regroup& regroup) {
@@ -111,6 +131,10 @@ void Invariants::Stored(const v1::Job& job) {
     Break(absl::StrCat(who, ": epoch ", status.epoch(), " after ", record.stored_epoch));
   }
   record.stored_epoch = status.epoch();
+  if (record.gone) Break(absl::StrCat(who, ": is back after its deletion"));
+  record.workers = job.spec().workers();
+  record.has_trained |= status.workers() > 0;
+  if (status.phase() == v1::JOB_PHASE_QUEUED) CheckQueued(&record, job);
   if (const int64_t reached = Reached(record); status.step() > reached) {
     Break(absl::StrCat(who, ": the status is at step ", status.step(),
                        ", but not every worker is beyond step ", reached));
@@ -128,7 +152,24 @@ void Invariants::Stored(const v1::Job& job) {
   }
   if (!IsFinal(status.phase())) return;
   record.final_status = HashOf(status.SerializeAsString());
-  if (status.phase() == v1::JOB_PHASE_SUCCEEDED) CheckSucceeded(record, job);
+  CheckEnd(record, job);
+}
+
+// A run that made room for one on all workers has left a checkpoint, unless it says otherwise.
+void Invariants::CheckQueued(JobRecord* record, const v1::Job& job) {
+  const v1::Condition* why = FindCondition(job.status(), "Progressing");
+  const v1::Condition* saved = FindCondition(job.status(), "CheckpointSaved");
+  if (why == nullptr || why->reason() != "FullStrength" || saved == nullptr) return;
+  if (saved->status() == v1::CONDITION_STATUS_TRUE) record->kept_step = job.status().step();
+}
+
+void Invariants::CheckEnd(const JobRecord& record, const v1::Job& job) {
+  if (job.status().phase() == v1::JOB_PHASE_SUCCEEDED) return CheckSucceeded(record, job);
+  const v1::Condition* completed = FindCondition(job.status(), "Completed");
+  if (completed == nullptr || completed->reason() != "DeadlineExceeded") return;
+  if (job.spec().deadline_seconds() == 0 || FromProto(job.end_time()) < DeadlineOf(job)) {
+    Break(absl::StrCat("job ", job.job_id(), ": has missed a deadline that is still to come"));
+  }
 }
 
 void Invariants::CheckSucceeded(const JobRecord& record, const v1::Job& job) {
@@ -156,14 +197,26 @@ void Invariants::StoredEvent(const std::string& job, const v1::JobEvent& event,
 
 void Invariants::CheckKept(const std::map<std::string, v1::Job>& stored) {
   for (const auto& [job, record] : jobs_) {
-    if (!record.acknowledged || stored.contains(job)) continue;
+    if (!record.acknowledged || record.gone || stored.contains(job)) continue;
     Break(absl::StrCat("job ", job, ": was acknowledged, but the store has no such job"));
   }
 }
 
-void Invariants::CheckCancelled(const std::map<std::string, v1::Job>& stored, absl::Time due) {
+void Invariants::Deleted(const v1::Job& job, absl::Time now) {
+  JobRecord& record = jobs_[job.job_id()];
+  if (record.final_status == 0 || now - FromProto(job.end_time()) < ended_ttl_) {
+    Break(absl::StrCat("job ", job.job_id(), ": is deleted too early"));
+  }
+  record.gone = true;
+}
+
+void Invariants::CheckDue(const std::map<std::string, v1::Job>& stored, absl::Time due) {
   for (const auto& [id, job] : stored) {
     const JobRecord& record = jobs_[id];
+    if (job.spec().deadline_seconds() > 0 && DeadlineOf(job) < due &&
+        job.status().phase() == v1::JOB_PHASE_QUEUED) {
+      Break(absl::StrCat("job ", id, ": is queued after its deadline"));
+    }
     if (!record.cancelled || record.end_of_grace > due || IsFinal(job.status().phase())) continue;
     Break(absl::StrCat("job ", id, ": goes on after the grace period of its cancel"));
   }
@@ -185,7 +238,12 @@ void Invariants::Agree(const std::string& who, RunRecord* record, const JobWeigh
 }
 
 void Invariants::Stands(const v1::JobEpoch& run, int32_t rank, const JobWeights& weights) {
-  jobs_[run.job_id()].runs[run.epoch()].standing[rank] = weights;
+  JobRecord& job = jobs_[run.job_id()];
+  job.runs[run.epoch()].standing[rank] = weights;
+  if (weights.step < job.kept_step && run.epoch() == job.runs.rbegin()->first) {
+    Break(absl::StrCat(Name(run, rank), ": begins at step ", weights.step, ", though step ",
+                       job.kept_step, " was kept"));
+  }
 }
 
 void Invariants::Committed(const v1::JobEpoch& run, int32_t rank, int64_t round,

@@ -4,6 +4,9 @@
 //   or
 //     goes on with the newest one over another pool, whose workers stay. No run is begun of a job
 //     whose cancel was acknowledged. No commit is sent of an epoch once a newer one was begun.
+//   - A run has as many workers as its job wants, or as many as it allows and only when the job has
+//     trained before and a worker may have failed. A job that starts anew to have all its workers
+//     goes on where it stood.
 //   - A member is given an epoch only when it holds none.
 //   - A worker commits a step only when the coordinator has sent that commit in the worker's run
 //   and
@@ -14,9 +17,11 @@
 //   - A job's status never names a step that not every worker has, and a job that has succeeded has
 //     all its steps. A job that has ended stays as it is. Epochs do not go back.
 //   - Events count 1, 2, 3 ... and what a reader has seen of them stays. They tell every phase.
-//   - A job that was acknowledged is known for ever, and ends, with nothing left behind at any
-//     member, once the faults have stopped (the simulation's own check). One whose cancel was
-//     acknowledged has ended with its grace period, if there is a coordinator.
+//   - A job that was acknowledged ends, with nothing left behind at any member, once the faults
+//   have
+//     stopped (the simulation's own check), and is known for as long after as the coordinator was
+//     told. One whose cancel was acknowledged has ended with its grace period, if there is a
+//     coordinator. One that misses its deadline has ended no earlier, and does not stay queued.
 //
 // The first breach is kept. One thread.
 #ifndef RALLY_TESTS_SIMULATION_INVARIANTS_H_
@@ -39,6 +44,7 @@ class Invariants {
  public:
   bool hold() const { return breach_.empty(); }
   const std::string& breach() const { return breach_; }
+  int64_t weaker_runs() const { return weaker_runs_; }
   void Break(const std::string& what) {
     if (breach_.empty()) breach_ = what;
   }
@@ -62,7 +68,14 @@ class Invariants {
   // What the store holds: every acknowledged job is there.
   void CheckKept(const std::map<std::string, v1::Job>& stored);
   // And what had to end by `due` has.
-  void CheckCancelled(const std::map<std::string, v1::Job>& stored, absl::Time due);
+  void CheckDue(const std::map<std::string, v1::Job>& stored, absl::Time due);
+  // What the coordinator was told: how long a job that has ended is kept.
+  void KeepFor(absl::Duration time) { ended_ttl_ = time; }
+  void Deleted(const v1::Job& job, absl::Time now);
+  bool gone(const std::string& job) const {
+    const auto found = jobs_.find(job);
+    return found != jobs_.end() && found->second.gone;
+  }
 
   // ---- Faults ----
   // Only the coordinator and attention servers do.
@@ -99,19 +112,28 @@ class Invariants {
     int32_t stored_restarts = 0;
     bool stored_running = false;
     uint64_t final_status = 0;  // Its hash, once the job has ended.
+    int32_t workers = 0;        // That it wants.
+    bool has_trained = false;
+    int64_t kept_step = 0;  // No run begins before it any more.
+    bool gone = false;      // Deleted.
   };
 
   void SentPrepare(const std::string& session, const v1::Prepare& prepare);
+  void CheckStrength(const std::string& who, const JobRecord& job, const v1::JobSpec& spec);
   void SentRegroup(const std::string& session, const v1::Regroup& regroup);
   void Give(const v1::JobEpoch& epoch, int32_t rank, const std::string& session);
   void SentCommit(const v1::Commit& commit);
   void Agree(const std::string& who, RunRecord* record, const JobWeights& weights);
+  void CheckQueued(JobRecord* record, const v1::Job& job);
+  void CheckEnd(const JobRecord& record, const v1::Job& job);
   void CheckSucceeded(const JobRecord& record, const v1::Job& job);
   // The step that every worker of some run has reached.
   static int64_t Reached(const JobRecord& record);
 
   std::string breach_;
   bool workers_hold_ = false;
+  int64_t weaker_runs_ = 0;  // On fewer workers than the job wants.
+  absl::Duration ended_ttl_ = absl::InfiniteDuration();
   std::map<std::string, JobRecord> jobs_;
 };
 

@@ -17,7 +17,7 @@ void SimulatedClient::Submit() {
         setup_.job_id, setup_.spec, [this](const absl::StatusOr<v1::Job>& answer) {
           setup_.network->Respond([this, status = answer.status()] {
             if (submitted_) return;
-            if (!status.ok()) {
+            if (!status.ok() && !world_.invariants.gone(setup_.job_id)) {
               return world_.invariants.Break(
                   absl::StrCat("the submission of ", setup_.job_id, ": ", status.ToString()));
             }
@@ -42,6 +42,7 @@ void SimulatedClient::SubmitAnother() {
     setup_.coordinator()->Submit(
         setup_.job_id, other, [this](const absl::StatusOr<v1::Job>& answer) {
           if (answer.status().code() == absl::StatusCode::kAlreadyExists) return;
+          if (!answer.ok() && world_.invariants.gone(setup_.job_id)) return;
           world_.invariants.Break(
               absl::StrCat("job ", setup_.job_id,
                            " was submitted with another spec: ", answer.status().ToString()));
@@ -57,6 +58,10 @@ void SimulatedClient::Cancel() {
         setup_.job_id, setup_.grace, [this](const absl::StatusOr<v1::Job>& answer) {
           setup_.network->Respond([this, status = answer.status()] {
             if (cancelled_) return;
+            if (absl::IsNotFound(status) && world_.invariants.gone(setup_.job_id)) {
+              cancelled_ = true;
+              return;
+            }
             if (!status.ok()) {
               return world_.invariants.Break(
                   absl::StrCat("the cancel of ", setup_.job_id, ": ", status.ToString()));

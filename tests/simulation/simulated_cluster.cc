@@ -27,6 +27,9 @@ SimulatedCluster::SimulatedCluster(World* world, const Parts& parts)
   core_options_.release_timeout = absl::Seconds(20);
   core_options_.round_timeout = absl::Seconds(40);
   Random& random = world_.random;
+  core_options_.ended_ttl = random.Chance(0.2) ? random.Between(absl::Seconds(5), absl::Seconds(40))
+                                               : absl::InfiniteDuration();
+  world_.invariants.KeepFor(core_options_.ended_ttl);
   const int64_t workers = random.Between(1, 5);
   const int64_t servers = random.Below(4);
   AddSeats(v1::MEMBER_ROLE_MODEL, "worker-", workers);
@@ -56,7 +59,20 @@ JobSpec SimulatedCluster::MakeUpSpec(const std::string& job_id, int64_t workers,
   }
   spec.priority = static_cast<int32_t>(random.Below(2));
   spec.max_restarts = static_cast<int32_t>(random.Chance(0.5) ? random.Below(4) : 1000);
+  if (random.Chance(0.7)) MakeElastic(&spec, workers);
+  if (random.Chance(0.1)) spec.deadline_seconds = random.Between(1, 20);
   return spec;
+}
+
+// May go on with fewer workers; long enough to lose some and have them again.
+void SimulatedCluster::MakeElastic(JobSpec* spec, int64_t workers) {
+  Random& random = world_.random;
+  if (random.Chance(0.6)) spec->workers = static_cast<int32_t>(workers);
+  if (spec->workers % 2 == 0 && random.Chance(0.3)) spec->batch.max_document_tokens *= 2;
+  const int64_t span = spec->batch.chunks_per_group();
+  spec->min_workers = static_cast<int32_t>(span * random.Between(1, spec->workers / span));
+  spec->worker_wait_seconds = random.Below(5);
+  spec->training.steps = random.Between(1, 40);
 }
 
 void SimulatedCluster::AddClient(int64_t number, int64_t workers, int64_t servers) {
@@ -121,9 +137,13 @@ void SimulatedCluster::StartMember(Seat* seat) {
   setup.ended = [this, seat] {
     seat->member = nullptr;
     Random& random = world_.random;
-    const absl::Duration longest = random.Chance(0.7) ? absl::Seconds(2) : absl::Seconds(20);
-    world_.timeline.After(random.Between(absl::Milliseconds(50), longest),
-                          [this, seat] { StartMember(seat); });
+    absl::Duration longest = random.Chance(0.7) ? absl::Seconds(2) : absl::Seconds(20);
+    const bool lost =
+        seat->role == v1::MEMBER_ROLE_MODEL && random.Chance(world_.faults.lost_machine);
+    if (lost) longest = absl::Minutes(2);
+    world_.timeline.After(
+        random.Between(lost ? absl::Seconds(10) : absl::Milliseconds(50), longest),
+        [this, seat] { StartMember(seat); });
   };
   members_.push_back(std::make_unique<SimulatedMember>(setup));
   seat->member = members_.back().get();
@@ -134,7 +154,7 @@ void SimulatedCluster::Check() {
   world_.invariants.CheckKept(store_.jobs());
   const absl::Time now = world_.timeline.now();
   if (coordinator() == nullptr || now - coordinator()->started() < kDecision) return;
-  world_.invariants.CheckCancelled(store_.jobs(), now - kDecision);
+  world_.invariants.CheckDue(store_.jobs(), now - kDecision);
 }
 
 bool SimulatedCluster::AtRest() const { return Unrest().empty(); }
@@ -146,6 +166,9 @@ std::string SimulatedCluster::Unrest() const {
   for (const auto& [id, job] : store_.jobs()) {
     if (!IsFinal(job.status().phase())) {
       return absl::StrCat("job ", id, " has not ended: ", job.status().ShortDebugString());
+    }
+    if (core_options_.ended_ttl < absl::InfiniteDuration()) {
+      return absl::StrCat("job ", id, " has ended, but is kept");
     }
   }
   if (coordinator() == nullptr) return "there is no coordinator";

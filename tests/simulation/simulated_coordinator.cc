@@ -163,6 +163,9 @@ void SimulatedCoordinator::Ended(SessionId id) {
 void SimulatedCoordinator::Submit(const std::string& job_id, const JobSpec& spec,
                                   Answered answered) {
   if (!alive()) return;
+  if (store_.deleted().contains(job_id)) {
+    return answered(absl::AlreadyExistsError("no id is used twice here"));
+  }
   JobSpec admitted = spec;
   admitted.model.vocabulary = board_.contains(job_id) ? 0 : 257;
   waiting_[++last_request_] = std::move(answered);

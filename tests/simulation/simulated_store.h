@@ -38,7 +38,11 @@ class SimulatedStore {
         world_.invariants.StoredEvent(append->job_id, append->event, last);
         last = append->event.sequence();
       } else if (const auto* gone = std::get_if<DeleteJob>(&action)) {
-        jobs_.erase(gone->job_id);
+        const auto job = jobs_.find(gone->job_id);
+        if (job == jobs_.end()) continue;
+        world_.invariants.Deleted(job->second, world_.timeline.now());
+        deleted_[gone->job_id] = job->second;
+        jobs_.erase(job);
         last_sequence_.erase(gone->job_id);
       }
     }
@@ -54,10 +58,13 @@ class SimulatedStore {
   }
 
   const std::map<std::string, v1::Job>& jobs() const { return jobs_; }
+  // As they were at the end.
+  const std::map<std::string, v1::Job>& deleted() const { return deleted_; }
 
  private:
   World& world_;
   std::map<std::string, v1::Job> jobs_;
+  std::map<std::string, v1::Job> deleted_;
   std::map<std::string, int64_t> last_sequence_;
 };
 

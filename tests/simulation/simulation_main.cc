@@ -67,6 +67,8 @@ class Summary {
     events_ += result.events;
     epochs_ += result.epochs;
     pool_changes_ += result.pool_changes;
+    weaker_runs_ += result.weaker_runs;
+    deleted_ += result.deleted;
     coordinators_ += result.coordinator_processes;
     members_ += result.member_processes;
     simulated_ += result.simulated;
@@ -84,9 +86,11 @@ class Summary {
         "%d seeds hold: %d events, %s simulated, in %.1f s\n"
         "%d epochs, %d changes of a pool, %d coordinator and %d member processes; trace hash "
         "%016x\n"
+        "%d runs on fewer workers, %d jobs deleted after their end\n"
         "longest unrest after the faults: %s, seed %d\n",
         seeds_, events_, absl::FormatDuration(simulated_), seconds, epochs_, pool_changes_,
-        coordinators_, members_, hash_, absl::FormatDuration(longest_unrest_), most_restless_);
+        coordinators_, members_, hash_, weaker_runs_, deleted_,
+        absl::FormatDuration(longest_unrest_), most_restless_);
     for (const auto& [phase, count] : ends_)
       absl::StrAppendFormat(&text, "  %s %d\n", phase, count);
     for (const auto& [reason, count] : reasons_) {
@@ -100,6 +104,8 @@ class Summary {
   int64_t events_ = 0;
   int64_t epochs_ = 0;
   int64_t pool_changes_ = 0;
+  int64_t weaker_runs_ = 0;
+  int64_t deleted_ = 0;
   int64_t coordinators_ = 0;
   int64_t members_ = 0;
   absl::Duration simulated_;

@@ -31,13 +31,19 @@ TEST(SimulationTest, FixedSeedsHold) {
   std::map<std::string, int64_t> ends;
   std::map<std::string, int64_t> reasons;
   int64_t pool_changes = 0;
+  int64_t weaker_runs = 0;
+  int64_t deleted = 0;
   for (uint64_t seed = 1; seed <= 2000 && !HasFailure(); ++seed) {
     const SimulationResult result = ExpectHolds(seed);
     pool_changes += result.pool_changes;
+    weaker_runs += result.weaker_runs;
+    deleted += result.deleted;
     for (const auto& [phase, count] : result.ends) ends[phase] += count;
     for (const auto& [reason, count] : result.reasons) reasons[reason] += count;
   }
   EXPECT_GT(pool_changes, 500);
+  EXPECT_GT(weaker_runs, 50);
+  EXPECT_GT(deleted, 300);
   EXPECT_GT(ends["JOB_PHASE_SUCCEEDED"], 1000);
   EXPECT_GT(ends["JOB_PHASE_FAILED"], 50);
   EXPECT_GT(ends["JOB_PHASE_CANCELLED"], 300);
