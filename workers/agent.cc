@@ -15,6 +15,7 @@
 #include <absl/synchronization/mutex.h>
 #include <absl/time/clock.h>
 
+#include "common/host.h"
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "workers/attention/attention_kernel.h"

@@ -148,7 +148,9 @@ absl::StatusOr<Plan> JobMember::ReadPlan(const v1::Plan& message) const {
 }
 
 absl::Status JobMember::BlameCluster(const absl::Status& status) const {
-  if (status.ok() || transport_->status().ok() || StatusIsOfPool(status)) return status;
+  // There is none when the one for a new pool could not be opened, which `status` then says.
+  if (status.ok() || transport_ == nullptr || StatusIsOfPool(status)) return status;
+  if (transport_->status().ok()) return status;
   return absl::UnavailableError(transport_->status().message());
 }
 

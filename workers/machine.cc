@@ -1,6 +1,5 @@
 #include "workers/machine.h"
 
-#include <limits.h>
 #include <netdb.h>
 #include <sched.h>
 #include <sys/socket.h>
@@ -9,28 +8,16 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <system_error>
 
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_join.h>
 
+#include "common/host.h"
+
 namespace rally {
 namespace {
-
-std::string HostName() {
-  char name[HOST_NAME_MAX + 1] = {};
-  return gethostname(name, HOST_NAME_MAX) == 0 ? name : "unknown";
-}
-
-// The first line of a small file, or nothing.
-std::string FirstLine(const char* path) {
-  std::ifstream file(path);
-  std::string line;
-  std::getline(file, line);
-  return line;
-}
 
 // The address that a datagram socket connected to `to` gets.
 absl::StatusOr<std::string> SourceAddress(const addrinfo& to) {
@@ -50,12 +37,6 @@ absl::StatusOr<std::string> SourceAddress(const addrinfo& to) {
 }
 
 }  // namespace
-
-std::string MachineName() {
-  // Names alone may be equal, as "localhost" often is.
-  const std::string boot = FirstLine("/proc/sys/kernel/random/boot_id");
-  return absl::StrCat(HostName(), "/", boot.substr(0, 8));
-}
 
 std::string DefaultMemberId() { return absl::StrCat(HostName(), "-", getpid()); }
 

@@ -12,9 +12,6 @@
 
 namespace rally {
 
-// Equal for processes that share memory and process ids, so for those of one machine or container.
-std::string MachineName();
-
 // "HOST-PID".
 std::string DefaultMemberId();
 

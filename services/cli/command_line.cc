@@ -10,6 +10,7 @@
 #include <absl/strings/str_cat.h>
 
 #include "common/status_macros.h"
+#include "services/cli/chaos_command.h"
 #include "services/cli/cluster_commands.h"
 #include "services/cli/command_tree.h"
 #include "services/cli/completion.h"
@@ -41,6 +42,7 @@ struct ParsedCommand {
   LogsOptions logs;
   int32_t logs_rank = -1;
   CancelOptions cancel;
+  ChaosOptions chaos;
   PlanOptions plan;
   SimulateOptions simulate;
   PrepareOptions prepare;
@@ -79,6 +81,7 @@ class CommandLineBuilder {
     AddWatch();
     AddLogs();
     AddCancel();
+    AddChaos();
     AddPlan();
     AddSimulate();
     AddData();
@@ -236,6 +239,13 @@ class CommandLineBuilder {
     AddJobId(sub, &options.id);
     sub->add_option("--grace", options.grace, "Time to stop in peace, at most 1h, default 30s")
         ->type_name("DURATION");
+  }
+
+  void AddChaos() {
+    CLI::App* sub =
+        Add(&app_, "chaos", "Strike a job with faults and see what they cost", kChaosExamples,
+            [this] { return ChaosCommand(context_, command_.globals, command_.chaos); });
+    AddChaosFlags(sub, &command_.chaos);
   }
 
   void AddPlan() {

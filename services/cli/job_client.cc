@@ -162,6 +162,13 @@ absl::StatusOr<v1::Job> JobClient::Cancel(const v1::CancelJobRequest& request) {
   return Call<v1::CancelJobRequest, v1::Job>(request, &v1::JobService::Stub::CancelJob);
 }
 
+absl::StatusOr<v1::ListProcessesResponse> JobClient::Processes(const std::string& job_id) {
+  v1::ListProcessesRequest request;
+  request.set_job_id(job_id);
+  return Call<v1::ListProcessesRequest, v1::ListProcessesResponse>(
+      request, &v1::JobService::Stub::ListProcesses);
+}
+
 template <typename Message>
 absl::Status JobClient::ReadAll(grpc::ClientContext* context, grpc::ClientReader<Message>* reader,
                                 const std::function<void(const Message&)>& on_message) {

@@ -38,6 +38,9 @@ class JobClient {
   absl::StatusOr<v1::ListJobsResponse> List(v1::ListJobsRequest request);
   absl::StatusOr<v1::Job> Cancel(const v1::CancelJobRequest& request);
 
+  // The processes that a job depends on now.
+  absl::StatusOr<v1::ListProcessesResponse> Processes(const std::string& job_id);
+
   // Every event after `after_sequence`, on the calling thread, until the job has ended: returns its
   // final phase. Outlives a coordinator that comes back within `patience`: no event is lost or
   // given twice.

@@ -1,7 +1,5 @@
 #include "services/cli/profile_command.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <filesystem>
 #include <memory>
@@ -16,6 +14,7 @@
 #include "common/atomic_file.h"
 #include "common/cores.h"
 #include "common/dataset.h"
+#include "common/host.h"
 #include "common/status_macros.h"
 #include "proto/convert.h"
 #include "rally/v1/profile.pb.h"
@@ -31,12 +30,6 @@ namespace {
 constexpr absl::Duration kPollInterval = absl::Milliseconds(50);
 constexpr int kMostThreads = 4096;
 constexpr int64_t kByteVocabulary = 257;  // The byte tokenizer's.
-
-std::string HostName() {
-  char name[256] = {};
-  if (gethostname(name, sizeof(name) - 1) != 0 || name[0] == '\0') return "machine";
-  return name;
-}
 
 // The job's spec, its vocabulary taken from the dataset when the file has none.
 absl::StatusOr<v1::JobSpec> SpecOf(const std::string& job_path) {

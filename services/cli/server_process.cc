@@ -31,13 +31,13 @@ constexpr size_t kLogTailLines = 20;
 
 // Runs in the child between fork and exec: async-signal-safe calls only. Returns on failure alone,
 // with errno.
-void ExecuteInChild(pid_t parent, int log_fd, char* const* argv) {
+void ExecuteInChild(pid_t parent, const char* input, int log_fd, char* const* argv) {
   ResetSignalsInChild();
   setpgid(0, 0);
   if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0) return;
   if (getppid() != parent) _exit(0);  // It died before the line above.
-  const int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-  if (null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 || dup2(log_fd, STDOUT_FILENO) < 0 ||
+  const int input_fd = open(input, O_RDONLY | O_CLOEXEC);
+  if (input_fd < 0 || dup2(input_fd, STDIN_FILENO) < 0 || dup2(log_fd, STDOUT_FILENO) < 0 ||
       dup2(log_fd, STDERR_FILENO) < 0) {
     return;
   }
@@ -45,13 +45,13 @@ void ExecuteInChild(pid_t parent, int log_fd, char* const* argv) {
 }
 
 // Forks and waits until the child has become its program. 0, or the errno of what failed.
-int ForkAndExecute(char* const* argv, int log_fd, pid_t* pid) {
+int ForkAndExecute(char* const* argv, const char* input, int log_fd, pid_t* pid) {
   int report[2];  // Closed by a successful exec; carries errno otherwise.
   if (pipe2(report, O_CLOEXEC) != 0) return errno;
   const pid_t parent = getpid();
   *pid = fork();
   if (*pid == 0) {
-    ExecuteInChild(parent, log_fd, argv);
+    ExecuteInChild(parent, input, log_fd, argv);
     const int error = errno;
     const ssize_t written = write(report[1], &error, sizeof(error));
     _exit(written == sizeof(error) ? 127 : 126);
@@ -95,7 +95,8 @@ absl::StatusOr<std::unique_ptr<ServerProcess>> ServerProcess::Spawn(ServerComman
   for (std::string& argument : command.arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
   pid_t pid = -1;
-  const int error = ForkAndExecute(argv.data(), log_fd, &pid);
+  const char* input = command.input_path.empty() ? "/dev/null" : command.input_path.c_str();
+  const int error = ForkAndExecute(argv.data(), input, log_fd, &pid);
   close(log_fd);
   if (error != 0) return ErrnoStatus(error, "cannot start", command.program);
   const int pid_fd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));

@@ -1,8 +1,8 @@
 // ServerProcess: a program run beside this one that never outlives it.
 //
 // The child gets SIGTERM when this process dies, however that happens, and has its own process
-// group, so that a terminal's Ctrl-C reaches this process alone. Standard input is empty; output
-// and errors go to a log file, or to this process's standard error.
+// group, so that a terminal's Ctrl-C reaches this process alone. Standard input is a file or empty;
+// output and errors go to a log file, or to this process's standard error.
 //
 // Spawn on a thread that lives as long as the child may: the kernel ties the death signal to it.
 // Thread-compatible. The destructor kills and reaps what still runs.
@@ -26,6 +26,7 @@ struct ServerCommand {
   std::string program;                 // Path of the executable.
   std::vector<std::string> arguments;  // Without the program's own name.
   std::string log_path;                // Created or truncated. Empty: standard error.
+  std::string input_path = {};         // Standard input. Empty: nothing.
 };
 
 class ServerProcess {

@@ -1,5 +1,7 @@
 #include "services/coordinator/coordinator.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <iterator>
@@ -16,6 +18,7 @@
 #include <grpcpp/health_check_service_interface.h>
 
 #include "common/clock.h"
+#include "common/host.h"
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "proto/limits.h"
@@ -200,6 +203,18 @@ class Service final : public Coordinator {
     feed_.Notify(action.job_id);
   }
   void Do(const AnswerRequest& action) { jobs_.Answer(action.request, action.answer); }
+  void Do(AnswerProcesses& action) {
+    if (action.answer.ok()) {
+      v1::Process self;
+      self.set_role(v1::PROCESS_ROLE_COORDINATOR);
+      self.set_host(MachineName());
+      self.set_process_id(getpid());
+      auto* processes = action.answer->mutable_processes();
+      processes->Add(std::move(self));
+      std::rotate(processes->begin(), std::prev(processes->end()), processes->end());
+    }
+    jobs_.Answer(action.request, action.answer);
+  }
   void Do(SendToMember& action) { cluster_.Send(action.session, std::move(action.message)); }
   void Do(const CloseSession& action) { cluster_.Close(action.session, action.reason); }
   void Do(RequestPlan& action) { planner_.Request(std::move(action)); }

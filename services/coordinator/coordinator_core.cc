@@ -13,6 +13,10 @@
 namespace rally {
 namespace {
 
+absl::Status NoSuchJob(const std::string& job_id) {
+  return absl::NotFoundError(absl::StrCat("job_id: there is no job \"", job_id, "\""));
+}
+
 // Whether `wanted`, as submitted, is the spec of the job that exists.
 bool SameSpec(JobSpec wanted, const JobSpec& existing) {
   if (wanted.model.vocabulary == 0) wanted.model.vocabulary = existing.model.vocabulary;
@@ -131,9 +135,7 @@ void CoordinatorCore::On(const SubmitJob& event) {
 void CoordinatorCore::On(const CancelJob& event) {
   const auto found = jobs_.find(event.job_id);
   if (found == jobs_.end()) {
-    visible_.push_back(AnswerRequest{
-        event.request,
-        absl::NotFoundError(absl::StrCat("job_id: there is no job \"", event.job_id, "\""))});
+    visible_.push_back(AnswerRequest{event.request, NoSuchJob(event.job_id)});
     return;
   }
   JobState& state = found->second;
@@ -150,6 +152,28 @@ void CoordinatorCore::On(const CancelJob& event) {
     Schedule();
   }
   visible_.push_back(AnswerRequest{event.request, state.job});
+}
+
+void CoordinatorCore::On(const ListProcesses& event) {
+  const auto found = jobs_.find(event.job_id);
+  if (found == jobs_.end()) {
+    visible_.push_back(AnswerProcesses{event.request, NoSuchJob(event.job_id)});
+    return;
+  }
+  const JobState& state = found->second;
+  v1::ListProcessesResponse answer;
+  for (int32_t rank = 0; state.run.has_value() && rank < state.run->ranks(); ++rank) {
+    const Member* member = members_.Find(state.run->members[rank]);
+    if (member == nullptr) continue;
+    v1::Process* process = answer.add_processes();
+    process->set_role(member->role == v1::MEMBER_ROLE_ATTENTION ? v1::PROCESS_ROLE_ATTENTION_SERVER
+                                                                : v1::PROCESS_ROLE_WORKER);
+    process->set_host(member->host);
+    process->set_process_id(member->process_id);
+    process->set_member_id(member->id);
+    process->set_rank(rank);
+  }
+  visible_.push_back(AnswerProcesses{event.request, std::move(answer)});
 }
 
 void CoordinatorCore::On(const Tick&) {

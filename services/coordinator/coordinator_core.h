@@ -83,6 +83,7 @@ class CoordinatorCore {
   void On(const Recover& event);
   void On(const SubmitJob& event);
   void On(const CancelJob& event);
+  void On(const ListProcesses& event);
   void On(const Tick& event);
   void CheckTimeouts(JobState* state);
   void CheckDeadline(JobState* state);

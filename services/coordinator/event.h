@@ -74,6 +74,10 @@ struct CancelJob {
   std::string job_id;
   absl::Duration grace;
 };
+struct ListProcesses {
+  RequestId request = 0;
+  std::string job_id;
+};
 struct MemberHello {
   SessionId session = 0;
   v1::Hello hello;
@@ -102,8 +106,8 @@ struct PlanFailed {
 };
 struct Tick {};
 
-using Event = std::variant<Recover, SubmitJob, CancelJob, MemberHello, MemberLost, MemberSaid,
-                           PlanReady, PlanFailed, Tick>;
+using Event = std::variant<Recover, SubmitJob, CancelJob, ListProcesses, MemberHello, MemberLost,
+                           MemberSaid, PlanReady, PlanFailed, Tick>;
 
 // ---- Actions ----
 
@@ -127,6 +131,11 @@ struct DeleteJob {
 struct AnswerRequest {
   RequestId request = 0;
   absl::StatusOr<v1::Job> answer;
+};
+// The answer to ListProcesses: the members; the shell adds the coordinator.
+struct AnswerProcesses {
+  RequestId request = 0;
+  absl::StatusOr<v1::ListProcessesResponse> answer;
 };
 struct SendToMember {
   SessionId session = 0;
@@ -158,7 +167,7 @@ struct ForgetPlans {
 };
 
 using Action = std::variant<AppendJobEvent, PersistJob, AppendLogs, DeleteJob, AnswerRequest,
-                            SendToMember, CloseSession, RequestPlan, ForgetPlans>;
+                            AnswerProcesses, SendToMember, CloseSession, RequestPlan, ForgetPlans>;
 
 }  // namespace rally
 

@@ -101,10 +101,20 @@ void JobServiceImpl::Ask(RequestEvent event, const Waiting& waiting) {
     waiting_[event.request] = waiting;
   }
   const RequestId request = event.request;
-  if (!events_->Put(std::move(event)) || stopped_) Answer(request, Stopping());
+  if (!events_->Put(std::move(event)) || stopped_) Answer(request, Stopping(), nullptr);
 }
 
 void JobServiceImpl::Answer(RequestId request, const absl::StatusOr<v1::Job>& answer) {
+  Answer(request, answer.status(), answer.ok() ? &*answer : nullptr);
+}
+
+void JobServiceImpl::Answer(RequestId request,
+                            const absl::StatusOr<v1::ListProcessesResponse>& answer) {
+  Answer(request, answer.status(), answer.ok() ? &*answer : nullptr);
+}
+
+void JobServiceImpl::Answer(RequestId request, const absl::Status& status,
+                            const google::protobuf::Message* answer) {
   Waiting waiting;
   {
     absl::MutexLock lock(&mutex_);
@@ -113,8 +123,8 @@ void JobServiceImpl::Answer(RequestId request, const absl::StatusOr<v1::Job>& an
     waiting = found->second;
     waiting_.erase(found);
   }
-  if (answer.ok()) *waiting.response = *answer;
-  Finish(waiting.reactor, waiting.method, answer.status());
+  if (answer != nullptr) waiting.response->CopyFrom(*answer);
+  Finish(waiting.reactor, waiting.method, status);
 }
 
 void JobServiceImpl::Stop() {
@@ -176,6 +186,14 @@ grpc::ServerUnaryReactor* JobServiceImpl::CancelJob(grpc::CallbackServerContext*
   } else {
     Ask(rally::CancelJob{0, request->job_id(), *grace}, {reactor, response, "CancelJob"});
   }
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* JobServiceImpl::ListProcesses(grpc::CallbackServerContext* context,
+                                                        const v1::ListProcessesRequest* request,
+                                                        v1::ListProcessesResponse* response) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  Ask(rally::ListProcesses{0, request->job_id()}, {reactor, response, "ListProcesses"});
   return reactor;
 }
 

@@ -33,6 +33,7 @@ class JobServiceImpl final : public v1::JobService::CallbackService {
 
   // Completes the call that waits for `request`.
   void Answer(RequestId request, const absl::StatusOr<v1::Job>& answer);
+  void Answer(RequestId request, const absl::StatusOr<v1::ListProcessesResponse>& answer);
 
   // Ends every waiting call and stream; later ones are refused.
   void Stop();
@@ -48,6 +49,9 @@ class JobServiceImpl final : public v1::JobService::CallbackService {
   grpc::ServerUnaryReactor* CancelJob(grpc::CallbackServerContext* context,
                                       const v1::CancelJobRequest* request,
                                       v1::Job* response) override;
+  grpc::ServerUnaryReactor* ListProcesses(grpc::CallbackServerContext* context,
+                                          const v1::ListProcessesRequest* request,
+                                          v1::ListProcessesResponse* response) override;
   grpc::ServerWriteReactor<v1::JobEvent>* WatchJob(grpc::CallbackServerContext* context,
                                                    const v1::WatchJobRequest* request) override;
   grpc::ServerWriteReactor<v1::LogLine>* StreamLogs(grpc::CallbackServerContext* context,
@@ -56,7 +60,7 @@ class JobServiceImpl final : public v1::JobService::CallbackService {
  private:
   struct Waiting {
     grpc::ServerUnaryReactor* reactor = nullptr;
-    v1::Job* response = nullptr;
+    google::protobuf::Message* response = nullptr;
     const char* method = nullptr;
   };
 
@@ -69,6 +73,9 @@ class JobServiceImpl final : public v1::JobService::CallbackService {
   // Fills `event->request` and hands it to the loop; the call is answered later.
   template <typename RequestEvent>
   void Ask(RequestEvent event, const Waiting& waiting);
+  // `answer` only when `status` is OK: of the type that the call gives.
+  void Answer(RequestId request, const absl::Status& status,
+              const google::protobuf::Message* answer);
   bool Ended(const std::string& job_id) const;
 
   const JobBoard* const board_;

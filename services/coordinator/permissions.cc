@@ -29,6 +29,7 @@ constexpr Permission kPermissions[] = {
     {"/rally.v1.JobService/ListJobs", kUsers},
     {"/rally.v1.JobService/WatchJob", kUsers},
     {"/rally.v1.JobService/StreamLogs", kUsers},
+    {"/rally.v1.JobService/ListProcesses", kAdmins},
     {"/rally.v1.ClusterService/Session", kMembers},
     {"/grpc.health.v1.Health/Check", kEverybody},
     {"/grpc.health.v1.Health/Watch", kEverybody},

@@ -73,7 +73,7 @@ TEST_F(CommandLineTest, HelpTeachesEverywhere) {
   EXPECT_EQ(Rally({"--help"}), 0);
   EXPECT_THAT(out(), HasSubstr("Examples:"));
   for (const char* command : {"run", "up", "submit", "list", "get", "watch", "logs", "cancel",
-                              "plan", "completion", "version"}) {
+                              "chaos", "plan", "completion", "version"}) {
     EXPECT_EQ(Rally({command, "--help"}), 0) << command;
     EXPECT_THAT(out(), HasSubstr(absl::StrCat("  rally ", command))) << command;
     EXPECT_THAT(out(), HasSubstr("--json")) << command;
@@ -94,6 +94,11 @@ TEST_F(CommandLineTest, UsageErrorsExitWithTwo) {
   EXPECT_EQ(Rally({"up", "--workers", "0"}), 2);
   EXPECT_EQ(Rally({"up", "--workers", "two"}), 2);
   EXPECT_EQ(Rally({"list", "--coordinator=nowhere"}), 2);
+  EXPECT_EQ(Rally({"chaos", "--kill=worker"}), 2);
+  EXPECT_EQ(Rally({"chaos", "--job=a"}), 2);
+  EXPECT_EQ(Rally({"chaos", "--job=a", "--kill=server"}), 2);
+  EXPECT_EQ(Rally({"chaos", "--job=a", "--kill=worker", "--every=50ms"}), 2);
+  EXPECT_THAT(err(), HasSubstr("--every: 50ms is not a duration in [100ms, 24h]"));
   EXPECT_EQ(Rally({"list", "--phase", "sleeping"}), 2);
   EXPECT_EQ(Rally({"cancel", "my-job", "--grace", "2h"}), 2);
   EXPECT_EQ(Rally({"completion", "tcsh"}), 2);

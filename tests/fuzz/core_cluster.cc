@@ -312,8 +312,9 @@ void CoreCluster::Apply(const Event& event) {
   for (const Action& action : actions) {
     std::visit([this](const auto& concrete) { Do(concrete); }, action);
   }
-  const bool asks =
-      std::holds_alternative<SubmitJob>(event) || std::holds_alternative<CancelJob>(event);
+  const bool asks = std::holds_alternative<SubmitJob>(event) ||
+                    std::holds_alternative<CancelJob>(event) ||
+                    std::holds_alternative<ListProcesses>(event);
   FuzzCheck(answers_ == (asks ? 1 : 0), "a request is answered once");
   CheckMembers();
   FuzzCheck(stored_.size() == core_->jobs().size(), "the store holds the jobs that are known");
@@ -365,6 +366,11 @@ void CoreCluster::Do(const DeleteJob& action) {
 }
 
 void CoreCluster::Do(const AnswerRequest& action) {
+  FuzzCheck(action.request == last_request_, "the answer is to the request");
+  ++answers_;
+}
+
+void CoreCluster::Do(const AnswerProcesses& action) {
   FuzzCheck(action.request == last_request_, "the answer is to the request");
   ++answers_;
 }

@@ -66,6 +66,7 @@ class CoreCluster {
   void Do(const AppendLogs& action);
   void Do(const DeleteJob& action);
   void Do(const AnswerRequest& action);
+  void Do(const AnswerProcesses& action);
   void Do(const SendToMember& action);
   void Do(const CloseSession& action);
   void Do(const RequestPlan& action);

@@ -1,4 +1,6 @@
 // A real coordinator's front ends: errors, paging, streams, reflection, health, metrics.
+#include <unistd.h>
+
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -14,6 +16,7 @@
 #include <gtest/gtest.h>
 #include <httplib.h>
 
+#include "common/host.h"
 #include "tests/services/coordinator_fixture.h"
 #include "tests/services/program.h"
 
@@ -137,6 +140,27 @@ TEST_F(CoordinatorApiTest, SubmitIsIdempotentAndAnotherSpecIsRefused) {
   EXPECT_TRUE(Submit("job", Spec(3)).ok());
   EXPECT_TRUE(Submit("job", Spec(3)).ok());
   EXPECT_EQ(Submit("job", Spec(4)).error_code(), grpc::StatusCode::ALREADY_EXISTS);
+}
+
+TEST_F(CoordinatorApiTest, ListsTheProcessesOfAJob) {
+  AddMembers(2, 1);
+  ASSERT_TRUE(Submit("job", Spec(1000)).ok());
+  WaitForStep("job", 1);
+  v1::ListProcessesRequest request;
+  request.set_job_id("job");
+  v1::ListProcessesResponse response;
+  grpc::ClientContext context;
+  ASSERT_TRUE(jobs()->ListProcesses(&context, request, &response).ok());
+  ASSERT_EQ(response.processes_size(), 4);
+  EXPECT_EQ(response.processes(0).role(), v1::PROCESS_ROLE_COORDINATOR);
+  EXPECT_EQ(response.processes(0).process_id(), getpid());
+  EXPECT_EQ(response.processes(0).host(), MachineName());
+  EXPECT_EQ(response.processes(1).role(), v1::PROCESS_ROLE_WORKER);
+  EXPECT_EQ(response.processes(3).role(), v1::PROCESS_ROLE_ATTENTION_SERVER);
+  request.set_job_id("nothing");
+  grpc::ClientContext again;
+  EXPECT_EQ(jobs()->ListProcesses(&again, request, &response).error_code(),
+            grpc::StatusCode::NOT_FOUND);
 }
 
 TEST_F(CoordinatorApiTest, ListsInPagesNewestFirst) {
@@ -266,8 +290,8 @@ TEST_F(CoordinatorApiTest, ReflectionDescribesTheServices) {
       for (const auto& method : service.method()) methods.push_back(method.name());
     }
   }
-  for (const char* method :
-       {"SubmitJob", "GetJob", "ListJobs", "WatchJob", "StreamLogs", "CancelJob"}) {
+  for (const char* method : {"SubmitJob", "GetJob", "ListJobs", "WatchJob", "StreamLogs",
+                             "CancelJob", "ListProcesses"}) {
     EXPECT_THAT(methods, Contains(method));
   }
 }

@@ -101,7 +101,7 @@ TEST_F(CoordinatorSecurityTest, ARoleMayDoItsOwn) {
       {"viewer", {"GetJob", "ListJobs", "WatchJob", "StreamLogs"}},
       {"submitter", {"GetJob", "ListJobs", "WatchJob", "StreamLogs", "SubmitJob", "CancelJob"}},
       {"admin",
-       {"GetJob", "ListJobs", "WatchJob", "StreamLogs", "SubmitJob", "CancelJob",
+       {"GetJob", "ListJobs", "WatchJob", "StreamLogs", "SubmitJob", "CancelJob", "ListProcesses",
         "ServerReflectionInfo"}},
       {"member", {"Session"}},
   };

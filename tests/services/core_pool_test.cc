@@ -1,5 +1,6 @@
 // The core's changes of a running job's attention servers.
 #include <string>
+#include <variant>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -122,6 +123,34 @@ TEST_F(CorePoolTest, ARoundGoesOnWithoutALostServer) {
   core_.SayCommitted(a_, "job", 2, 0);
   core_.SayCommitted(b_, "job", 2, 0);
   EXPECT_EQ(core_.job("job").status().step(), 1);
+}
+
+TEST_F(CorePoolTest, ProcessesAreThoseThatHoldTheJobNow) {
+  Begin();
+  const auto list = [this](const std::string& job) {
+    core_.Apply(ListProcesses{9, job});
+    const auto* answer = std::get_if<AnswerProcesses>(&core_.last.at(0));
+    EXPECT_EQ(core_.last.size(), 1u);
+    EXPECT_EQ(answer->request, 9u);
+    return answer->answer;
+  };
+  const auto all = list("job");
+  ASSERT_TRUE(all.ok()) << all.status();
+  ASSERT_EQ(all->processes_size(), 4);
+  EXPECT_EQ(all->processes(0).role(), v1::PROCESS_ROLE_WORKER);
+  EXPECT_EQ(all->processes(1).member_id(), "b");
+  EXPECT_EQ(all->processes(3).role(), v1::PROCESS_ROLE_ATTENTION_SERVER);
+  EXPECT_EQ(all->processes(3).host(), "here");
+  EXPECT_EQ(all->processes(3).process_id(), 1);
+  EXPECT_EQ(all->processes(3).rank(), 3);
+  core_.Lose(s_);
+  const auto left = list("job");
+  ASSERT_EQ(left->processes_size(), 3);
+  EXPECT_EQ(left->processes(2).member_id(), "t");
+  EXPECT_EQ(left->processes(2).rank(), 2);
+  core_.Submit("queued", CoreHarness::Spec(2, 2, 9));
+  EXPECT_EQ(list("queued")->processes_size(), 0);
+  EXPECT_EQ(list("nothing").status().code(), absl::StatusCode::kNotFound);
 }
 
 TEST_F(CorePoolTest, AnIdleServerTakesTheLostOnesPlaceAtOnce) {

@@ -71,6 +71,7 @@ class SimulatedCoordinator {
   void Do(const AppendLogs& /*action*/) {}
   void Do(const DeleteJob& action);
   void Do(const AnswerRequest& action);
+  void Do(const AnswerProcesses& /*action*/) {}
   void Do(const SendToMember& action);
   void Do(const CloseSession& action);
   void Do(const RequestPlan& action);
