@@ -1,5 +1,7 @@
 #include "services/cli/chaos_log.h"
 
+#include <algorithm>
+
 #include <absl/strings/str_cat.h>
 
 #include "common/check.h"
@@ -56,8 +58,9 @@ void ChaosLog::AddStep(const v1::StepReport& step, absl::Time at) {
   status_.set_step(step.step());
   if (faults_.empty()) return;
   FaultRecord& fault = faults_.back();
+  if (at <= fault.begin) fault.step = std::max(fault.step, step.step());  // Heard of late.
   if (step.step() <= fault.step) return;
-  if (!fault.recovered.has_value() && at > fault.begin) fault.recovered = at;
+  if (!fault.recovered.has_value()) fault.recovered = at;
 }
 
 void ChaosLog::Begin(const std::string& victim, int64_t process_id, absl::Time at) {

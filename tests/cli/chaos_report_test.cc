@@ -149,6 +149,7 @@ TEST_F(ChaosReportTest, WhatHappenedBeforeButIsHeardOfLaterIsNoSign) {
   log_.Begin("s", 1, At(10));
   Step(5, 9, 1);
   ChangePool(9.5);
+  EXPECT_EQ(log_.faults()[0].step, 5);
   EXPECT_FALSE(log_.faults()[0].recovered.has_value());
   EXPECT_FALSE(log_.faults()[0].detected.has_value());
   log_.End(0, At(12));

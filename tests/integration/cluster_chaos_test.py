@@ -40,10 +40,11 @@ def run(*command):
 
 
 def permitted(*command):
-    """Whether a command that wants rights works here; it undoes what it does."""
+    """Whether a command works here."""
     return subprocess.run(command, capture_output=True, timeout=PATIENCE).returncode == 0
 
 
+# Namespaces of their own undo what these do.
 MAY_MOUNT = permitted("unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt")
 MAY_LINK = permitted("unshare", "--net", "ip", "link", "add", "type", "veth")
 
@@ -61,7 +62,7 @@ class OpenCluster(Cluster):
     def __init__(self, bridge):
         super().__init__()
         self.bridge = bridge
-        self.network = f"rally-{os.getpid()}"
+        self.network = "rally-chaos"
         self.address = "198.18.71.1:0"
         self.links = contextlib.ExitStack()  # Undoes what was made.
 
@@ -82,6 +83,10 @@ class OpenCluster(Cluster):
         self.links.callback(run, "ip", "link", "delete", name)
 
     def make_links(self):
+        # What a test that was killed has left.
+        permitted("ip", "netns", "delete", self.network)
+        for link in ("rally-here", "rally-spare"):
+            permitted("ip", "link", "delete", link)
         run("ip", "netns", "add", self.network)
         self.links.callback(run, "ip", "netns", "delete", self.network)
         near = "rally-port" if self.bridge else "rally-here"
