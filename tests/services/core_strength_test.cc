@@ -223,6 +223,8 @@ TEST_F(CoreStrengthTest, WithoutDueCheckpointsTheNextCommitWritesOne) {
   BeginOnTwo(spec);
   c_ = core_.Hello("c");
   Round({a_, b_}, 2, 0);
+  EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_RUNNING) << "the checkpoint is waited for";
+  EXPECT_TRUE(core_.Sent(a_, Message::kCommit).back().commit().checkpoint());
   core_.SayCheckpoint(a_, "job", 2, 1);
   EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_QUEUED);
 }
