@@ -35,7 +35,7 @@ class CheckersTest(unittest.TestCase):
         (self.folder / "a.cc").write_text(code)
         entry = {"command": "g++ -std=c++20 -O2 -c a.cc", "file": "a.cc",
                  "directory": str(self.folder)}
-        return thread_safety_test.check(entry)[1:]
+        return thread_safety_test.check(entry, thread_safety_test.arguments(entry))[1:]
 
     def test_thread_safety(self):
         self.assertEqual(self.status(GUARDED % "absl::MutexLock lock(&mutex_);")[0], 0)
