@@ -13,6 +13,7 @@
 
 #include "common/atomic_file.h"
 #include "common/log.h"
+#include "common/mutex_checks.h"
 #include "common/shutdown.h"
 #include "services/coordinator/coordinator.h"
 #include "services/coordinator/coordinator_flags.h"
@@ -70,6 +71,7 @@ int Serve(const CoordinatorFlags& flags, ShutdownSignal* shutdown) {
 }
 
 int Main(int argc, char** argv) {
+  LimitMutexChecks();
   const std::unique_ptr<ShutdownSignal> shutdown = ShutdownSignal::Install();
   const absl::StatusOr<CoordinatorFlags> flags =
       ParseCoordinatorFlags(std::vector<std::string>(argv + 1, argv + argc));

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/log.h"
+#include "common/mutex_checks.h"
 #include "common/shutdown.h"
 #include "workers/agent.h"
 #include "workers/machine.h"
@@ -29,6 +30,7 @@ int Fail(const absl::Status& status, int code) {
 }
 
 int Main(int argc, char** argv) {
+  LimitMutexChecks();
   const std::unique_ptr<ShutdownSignal> shutdown = ShutdownSignal::Install();
   PrepareProcessForTraining();
   absl::StatusOr<WorkerOptions> options =

@@ -21,6 +21,7 @@
 #include <absl/strings/str_split.h>
 #include <absl/strings/strip.h>
 
+#include "common/mutex_checks.h"
 #include "common/status_macros.h"
 #include "tests/bench/attention_bench.h"
 #include "tests/bench/balance_bench.h"
@@ -229,6 +230,7 @@ void FreeBlas(char** argv) {
 }
 
 int Main(int argc, char** argv) {
+  LimitMutexChecks();
   FreeBlas(argv);
   const std::string name = argc > 1 ? argv[1] : "";
   if (name == "--help" || name == "help") {
