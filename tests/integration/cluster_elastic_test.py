@@ -155,7 +155,7 @@ class ElasticTest(unittest.TestCase):
         self.assertLess(self.worst, LONGEST_EXTRA)
 
     def test_hangs(self):
-        hangs = max(KILLS // 4, 1)
+        hangs = max(KILLS // 6, 1)
         steps = EARLY + 25 * hangs  # A hang takes a second to be seen, and some meet idle servers.
         expected, spread = self.references(steps)
         stopped = []

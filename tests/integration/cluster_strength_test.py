@@ -4,7 +4,7 @@ import unittest
 
 from cluster import Cluster, await_condition, make_dataset, merged, small_job
 
-STEPS = 200
+STEPS = 120
 COMPARED = 50  # Of them; later ones drift apart as roundings add up.
 ROUNDING = 1e-5
 
