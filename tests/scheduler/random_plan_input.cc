@@ -73,7 +73,7 @@ std::vector<Document> ReadDocuments(int64_t tokens, int64_t longest, int64_t mos
 
 }  // namespace
 
-RandomPlanInput::RandomPlanInput(const uint8_t* data, size_t size) {
+RandomPlanInput::RandomPlanInput(const uint8_t* data, size_t size, int64_t most_documents) {
   Bytes bytes(data, size);
   input.topology = ReadTopology(&bytes);
   input.model.heads = int32_t{4} << bytes.Between(0, 3, 1);
@@ -96,7 +96,7 @@ RandomPlanInput::RandomPlanInput(const uint8_t* data, size_t size) {
   input.shape.max_document_tokens = input.shape.chunk_tokens * span;
   const int64_t groups = workers / span * (bytes.Flag() ? 1 : bytes.Between(1, 2, 1));
   input.shape.chunks = groups * span;
-  const int64_t most = std::max<int64_t>(4, 20'000 / groups);
+  const int64_t most = std::max<int64_t>(4, most_documents / groups);
   for (int64_t group = 0; group < groups; ++group) {
     batch.groups.push_back(ReadDocuments(input.shape.max_document_tokens,
                                          input.shape.max_document_tokens, most, &bytes));
