@@ -7,6 +7,7 @@
 #ifndef RALLY_SCHEDULER_HELD_KEYS_H_
 #define RALLY_SCHEDULER_HELD_KEYS_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <utility>
 #include <vector>
@@ -31,7 +32,7 @@ class HeldKeys {
     absl::InlinedVector<RowRange, 1> ranges;  // Ascending.
   };
 
-  explicit HeldKeys(size_t documents) : holders_(documents) {}
+  explicit HeldKeys(size_t documents) : documents_(documents) {}
 
   // The rank has rows [begin, end) of the document from now on.
   void Hold(int32_t document, int32_t rank, int64_t begin, int64_t end);
@@ -40,10 +41,24 @@ class HeldKeys {
   int64_t Missing(int32_t document, int32_t rank, int64_t begin, int64_t end) const;
 
   // Everyone who has rows of the document, in order of their first.
-  absl::Span<const Holder> holders(int32_t document) const { return holders_[document]; }
+  absl::Span<const Holder> holders(int32_t document) const { return documents_[document].holders; }
+
+  // Those rows of the document that the rank has, ascending; empty: none.
+  absl::Span<const RowRange> ranges(int32_t document, int32_t rank) const;
 
  private:
-  std::vector<absl::InlinedVector<Holder, 1>> holders_;  // By document.
+  struct Document {
+    absl::InlinedVector<Holder, 1> holders;
+    // (rank, place among holders), ascending: hundreds hold rows of the longest documents, and are
+    // looked up for every move that is thought of. Only while there are many.
+    std::vector<std::pair<int32_t, size_t>> by_rank;
+  };
+
+  static void Add(int32_t rank, Document* document);
+  // The rank's place among the holders, or their number when it is none.
+  static size_t Find(int32_t rank, const Document& document);
+
+  std::vector<Document> documents_;
 };
 
 }  // namespace rally

@@ -130,6 +130,9 @@ void PhaseBalancer::Consider(Move move, std::optional<Move>* best) const {
   const double room = -Excess(move.to);
   if (room < 1.0) return;
   const double wanted = std::min(Excess(move.from), room);
+  // No move to it can cost less: hundreds of ranks may have a little room.
+  const double least = kTaskOverheadRows * goal_.costs.query / std::max(1.0, wanted);
+  if (best->has_value() && least >= (*best)->cost) return;
   if (static_cast<double>(piece.pairs) <= room) Offer(move, piece.task, best);
   if (static_cast<double>(piece.pairs) <= wanted) return;
   OfferRows(move, wanted, /*last_rows=*/true, best);
@@ -168,15 +171,11 @@ void PhaseBalancer::OfferRectangles(const Move& move, double wanted,
   const auto even =
       static_cast<int64_t>(std::sqrt(wanted * goal_.costs.key_value / goal_.costs.query));
   OfferRectangle(move, wanted, even, {task.kv_begin, task.kv_end}, best);
-  for (const HeldKeys::Holder& holder : held_.holders(task.document)) {
-    if (holder.rank != move.to) continue;
-    for (const RowRange& range : holder.ranges) {
-      const RowRange keys = {std::max(range.begin, task.kv_begin),
-                             std::min(range.end, task.kv_end)};
-      if (keys.rows() <= 0) continue;
-      const double rows = wanted / static_cast<double>(keys.rows());
-      OfferRectangle(move, wanted, static_cast<int64_t>(rows), keys, best);
-    }
+  for (const RowRange& range : held_.ranges(task.document, move.to)) {
+    const RowRange keys = {std::max(range.begin, task.kv_begin), std::min(range.end, task.kv_end)};
+    if (keys.rows() <= 0) continue;
+    const double rows = wanted / static_cast<double>(keys.rows());
+    OfferRectangle(move, wanted, static_cast<int64_t>(rows), keys, best);
   }
 }
 
