@@ -7,19 +7,14 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
+#include "common/median.h"
 #include "services/cli/job_summary.h"
+#include "services/cli/or_null.h"
 
 namespace rally {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-// Of at least one value.
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t middle = values.size() / 2;
-  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
-}
 
 std::optional<double> After(const FaultRecord& fault, const std::optional<absl::Time>& time) {
   if (!time.has_value()) return std::nullopt;
@@ -91,10 +86,6 @@ void CompareLosses(const ChaosLog& log, const CalmJob& calm, ChaosReport* report
     const double relative = difference == 0 ? 0 : difference / std::abs(expected->second);
     report->loss_difference = std::max(report->loss_difference.value_or(0), relative);
   }
-}
-
-Json OrNull(std::optional<double> value) {
-  return value.has_value() ? Json(*value) : Json(nullptr);
 }
 
 Json ToJson(const FaultRecord& fault) {

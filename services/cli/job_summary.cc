@@ -6,16 +6,13 @@
 #include <absl/strings/strip.h>
 
 #include "proto/convert.h"
+#include "services/cli/or_null.h"
 
 namespace rally {
 namespace {
 
 // Share of the newest step in the moving average of the pace.
 constexpr double kPaceWeight = 0.1;
-
-nlohmann::ordered_json OrNull(std::optional<double> value) {
-  return value.has_value() ? nlohmann::ordered_json(*value) : nlohmann::ordered_json(nullptr);
-}
 
 std::string Shown(std::optional<double> value, int digits) {
   return value.has_value() ? absl::StrFormat("%.*f", digits, *value) : "-";

@@ -1,22 +1,16 @@
 #include "services/cli/paced_summary.h"
 
-#include <algorithm>
 #include <cstddef>
 #include <utility>
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
+#include "common/median.h"
 #include "scheduler/step_forecast.h"
 
 namespace rally {
 namespace {
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t half = values.size() / 2;
-  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2.0;
-}
 
 // Of one figure of every step.
 template <typename Figure>

@@ -16,6 +16,7 @@
 #include "common/clock.h"
 #include "common/status_macros.h"
 #include "scheduler/traffic_floor.h"
+#include "services/cli/or_null.h"
 #include "services/cli/plan_output.h"
 #include "services/planning/planner_case.h"
 
@@ -73,11 +74,6 @@ absl::StatusOr<PlannedCase> PlanCase(const PlannerCase& one, PlannerKind kind, d
     planned.over_published = planned.bytes_per_token / *one.published_bytes_per_token;
   }
   return planned;
-}
-
-template <typename T>
-Json OrNull(const std::optional<T>& value) {
-  return value.has_value() ? Json(*value) : Json(nullptr);
 }
 
 Json CaseJson(const PlannerCase& one, const PlannedCase& planned, PlannerKind kind,

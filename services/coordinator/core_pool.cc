@@ -170,10 +170,7 @@ void CoordinatorCore::OnStanding(const Member& member, JobState* state,
   Run& run = *state->run;
   if (run.resumed.has_value()) return;  // A repeat.
   run.prepared[member.rank] = message;
-  for (const std::optional<v1::Prepared>& prepared : run.prepared) {
-    if (!prepared.has_value()) return;
-  }
-  if (!AwaitsServers(*state)) ResumeRounds(state);
+  if (AllPresent(run.prepared) && !AwaitsServers(*state)) ResumeRounds(state);
 }
 
 // Everybody has said where it stands.

@@ -18,12 +18,6 @@ namespace {
 // Planning runs beside the step before, on a core that may be a worker's.
 constexpr double kSearchShare = 0.1;  // Of the last step's time.
 
-template <typename T>
-bool AllPresent(const std::vector<std::optional<T>>& values) {
-  return std::all_of(values.begin(), values.end(),
-                     [](const std::optional<T>& value) { return value.has_value(); });
-}
-
 // By rank. Pairs stand for the prediction: every rank runs the same kernel.
 std::vector<AttentionTime> AttentionTimes(const RoundProgress& round) {
   std::vector<AttentionTime> times;

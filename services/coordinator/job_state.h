@@ -25,6 +25,12 @@
 
 namespace rally {
 
+template <typename T>
+bool AllPresent(const std::vector<std::optional<T>>& values) {
+  return std::all_of(values.begin(), values.end(),
+                     [](const std::optional<T>& value) { return value.has_value(); });
+}
+
 // A round whose plan the members have.
 struct RoundProgress {
   PlannedRound planned;

@@ -1,6 +1,5 @@
 #include "services/planning/planning_run.h"
 
-#include <algorithm>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -8,19 +7,11 @@
 #include <absl/status/status.h>
 #include <absl/strings/str_cat.h>
 
+#include "common/median.h"
 #include "common/status_macros.h"
 #include "scheduler/check_plan.h"
 
 namespace rally {
-namespace {
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t half = values.size() / 2;
-  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2.0;
-}
-
-}  // namespace
 
 absl::StatusOr<PlanningRun> RunPlanner(PlannerKind kind, const PlannerOptions& options,
                                        PlanInput input, const PlanningEffort& effort,
