@@ -130,14 +130,30 @@ void PhaseBalancer::Consider(Move move, std::optional<Move>* best) const {
   const double room = -Excess(move.to);
   if (room < 1.0) return;
   const double wanted = std::min(Excess(move.from), room);
-  // No move to it can cost less: hundreds of ranks may have a little room.
-  const double least = kTaskOverheadRows * goal_.costs.query / std::max(1.0, wanted);
-  if (best->has_value() && least >= (*best)->cost) return;
+  // Hundreds of ranks may have a little room.
+  if (best->has_value() && LeastCost(move, std::max(1.0, wanted)) >= (*best)->cost) return;
   if (static_cast<double>(piece.pairs) <= room) Offer(move, piece.task, best);
   if (static_cast<double>(piece.pairs) <= wanted) return;
   OfferRows(move, wanted, /*last_rows=*/true, best);
   OfferRows(move, wanted, /*last_rows=*/false, best);
   OfferRectangles(move, wanted, best);
+}
+
+// No move of up to `pairs` useful pairs costs less per pair. With H keys held already, r rows and m
+// keys more make r (H + m) pairs; their bytes, query r + key_value m, are fewest where H + m is
+// sqrt(query pairs / key_value), or H if that is more.
+double PhaseBalancer::LeastCost(const Move& move, double pairs) const {
+  const auto& [query, key_value] = goal_.costs;
+  const Piece& piece = PieceOf(move);
+  const CaTask& task = piece.task;
+  double bytes = kTaskOverheadRows * query;
+  if (piece.home != move.to) {
+    const auto held = static_cast<double>(
+        task.kv_rows() - held_.Missing(task.document, move.to, task.kv_begin, task.kv_end));
+    const double keys = std::sqrt(query * pairs / key_value);
+    bytes += held >= keys ? query * pairs / held : key_value * (2.0 * keys - held);
+  }
+  return bytes / pairs;
 }
 
 // The fewest rows at one end whose pairs are what is wanted, or one step less if that is too much.

@@ -73,6 +73,7 @@ class PhaseBalancer {
   std::vector<size_t> LargestPieces(int32_t from) const;
   std::vector<int32_t> Partners(int32_t from, const Piece& piece) const;
   void Consider(Move move, std::optional<Move>* best) const;
+  double LeastCost(const Move& move, double pairs) const;
   void OfferRows(const Move& move, double wanted, bool last_rows, std::optional<Move>* best) const;
   void OfferRectangle(const Move& move, double wanted, int64_t rows, RowRange keys,
                       std::optional<Move>* best) const;

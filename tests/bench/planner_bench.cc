@@ -56,6 +56,15 @@ Size MakeSize(int32_t servers) {
   return size;
 }
 
+// One document that is the whole batch: work moves between any two servers.
+Size MakeLongestSize(int32_t servers) {
+  Size size;
+  size.servers = servers;
+  const int64_t length = servers * kChunkTokens;
+  size.batch.groups.push_back({{0, 0, length, length - 1}});
+  return size;
+}
+
 double ThreadSeconds() {
   timespec time = {};
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
@@ -105,7 +114,10 @@ absl::Status RunPlannerBench(const PlannerBenchOptions& options, std::ostream& o
   planner_options.element_bytes = kElementBytes;
   const std::unique_ptr<Planner> planner = MakePlanner(PlannerKind::kRally, planner_options);
   std::vector<Size> sizes;
-  for (const int32_t servers : options.servers) sizes.push_back(MakeSize(servers));
+  for (const int32_t servers : options.servers) {
+    sizes.push_back(MakeSize(servers));
+    sizes.push_back(MakeLongestSize(servers));
+  }
   for (int repeat = 0; repeat < options.repeats; ++repeat) {
     for (Size& size : sizes) RALLY_RETURN_IF_ERROR(PlanOnce(planner.get(), &size));
   }

@@ -1,9 +1,9 @@
 // The planner bench: what a plan takes on one core, placement and repair included.
 //
-// Heavy-tailed documents of up to a chunk fill the servers, about 39 a server; every server is a
-// worker that serves in place. Each size is planned several times in turn with the others, and its
-// median is reported: of the thread's processor time, since the machine may be shared, and of the
-// clock beside it.
+// Heavy-tailed documents of up to a chunk fill the servers, about 39 a server, or one document
+// does, which is the hardest; every server is a worker that serves in place. Each batch is planned
+// several times in turn with the others, and its median is reported: of the thread's processor
+// time, since the machine may be shared, and of the clock beside it.
 #ifndef RALLY_TESTS_BENCH_PLANNER_BENCH_H_
 #define RALLY_TESTS_BENCH_PLANNER_BENCH_H_
 
