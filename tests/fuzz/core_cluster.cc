@@ -99,6 +99,9 @@ JobSpec CoreCluster::AnySpec() {
   spec.validation.every = bytes_.ConsumeIntegralInRange<int64_t>(0, 2);
   spec.max_restarts = bytes_.ConsumeIntegralInRange<int32_t>(0, 2);
   spec.priority = bytes_.ConsumeIntegralInRange<int32_t>(-1, 1);
+  spec.min_workers = bytes_.ConsumeIntegralInRange<int32_t>(1, spec.workers);
+  spec.worker_wait_seconds = bytes_.ConsumeIntegralInRange<int64_t>(0, 30);
+  if (bytes_.ConsumeBool()) spec.deadline_seconds = bytes_.ConsumeIntegralInRange<int64_t>(1, 300);
   if (bytes_.ConsumeBool()) spec.checkpoint = {"checkpoints", 1};
   return spec;
 }
