@@ -10,9 +10,11 @@ if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE Release CACHE STRING "Build type" FORCE)
 endif()
 
+# ccache takes part with precompiled headers only when told that macros and times cannot change them.
 find_program(RALLY_CCACHE ccache)
 if(RALLY_CCACHE)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${RALLY_CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER
+    ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${RALLY_CCACHE})
 endif()
 
 find_program(RALLY_MOLD mold)
@@ -22,6 +24,9 @@ endif()
 
 # LibTorch alone takes over 1 GB per file; two such compilations at a time are enough.
 set_property(GLOBAL PROPERTY JOB_POOLS rally_heavy=2)
+
+# Some packages bring this along: a header is precompiled for all only where all agree on it.
+add_compile_options(-pthread)
 
 if(RALLY_SANITIZE)
   add_compile_options(-fsanitize=${RALLY_SANITIZE} -fno-omit-frame-pointer -g1)
@@ -37,10 +42,17 @@ add_library(rally_flags INTERFACE)
 target_include_directories(rally_flags INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(rally_flags INTERFACE -Wall -Wextra -Wpedantic -Wno-missing-field-initializers)
 
-# rally_library(NAME [RECURSE] DEPS...): one static library of every source in this folder, programs
-# (*_main.cc) excepted.
+# Headers that most sources include: parsing them once a target makes a build a third shorter. A
+# source still includes all it uses: CMAKE_DISABLE_PRECOMPILE_HEADERS=ON builds without.
+set(rally_common_headers
+  <algorithm> <array> <cmath> <cstdint> <functional> <map> <memory> <optional> <string> <vector>
+  <absl/base/thread_annotations.h> <absl/status/statusor.h> <absl/strings/str_cat.h>
+  <absl/synchronization/mutex.h> <absl/time/clock.h> <absl/types/span.h>)
+
+# rally_library(NAME [RECURSE] DEPS... [PRECOMPILE headers...]): one static library of every source in
+# this folder, programs (*_main.cc) excepted.
 function(rally_library name)
-  cmake_parse_arguments(ARG "RECURSE" "" "DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "RECURSE" "" "DEPS;PRECOMPILE" ${ARGN})
   if(ARG_RECURSE)
     file(GLOB_RECURSE sources CONFIGURE_DEPENDS *.cc)
   else()
@@ -50,6 +62,9 @@ function(rally_library name)
   add_library(${name} STATIC ${sources})
   target_link_libraries(${name} PUBLIC ${ARG_DEPS} PRIVATE rally_flags)
   target_include_directories(${name} PUBLIC ${PROJECT_SOURCE_DIR})
+  if(ARG_PRECOMPILE)
+    target_precompile_headers(${name} PRIVATE ${ARG_PRECOMPILE})
+  endif()
 endfunction()
 
 # rally_program(NAME SOURCE DEPS...): one executable in bin/.
@@ -66,7 +81,8 @@ function(rally_test name)
     set(ARG_TIMEOUT 120)
   endif()
   add_executable(${name} ${ARG_SOURCES})
-  target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main rally_flags)
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS} rally_test_headers GTest::gtest_main rally_flags)
+  target_precompile_headers(${name} REUSE_FROM rally_test_headers)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   add_test(NAME ${name} COMMAND ${name})
   set(environment RALLY_BIN_DIR=${CMAKE_BINARY_DIR}/bin RALLY_SOURCE_DIR=${PROJECT_SOURCE_DIR})
