@@ -21,7 +21,7 @@ static_assert(std::endian::native == std::endian::little, "the file is little-en
 namespace rally {
 namespace {
 
-constexpr uint64_t kAlignment = 64;
+constexpr uint64_t kHeaderAlignment = 64;
 constexpr uint64_t kLargestHeader = 100'000'000;  // As Hugging Face's reader.
 
 absl::Status WriteAll(int fd, const std::string& path, const void* data, size_t bytes) {
@@ -64,8 +64,8 @@ std::string HeaderOf(absl::Span<const TensorSource> tensors) {
     offset = end;
   }
   std::string text = header.dump();
-  const uint64_t used = (sizeof(uint64_t) + text.size()) % kAlignment;
-  if (used != 0) text.append(kAlignment - used, ' ');
+  const uint64_t used = (sizeof(uint64_t) + text.size()) % kHeaderAlignment;
+  if (used != 0) text.append(kHeaderAlignment - used, ' ');
   return text;
 }
 

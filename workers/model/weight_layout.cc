@@ -10,7 +10,7 @@ namespace rally {
 namespace {
 
 constexpr double kDeviation = 0.02;
-constexpr int64_t kAlignment = 16;  // Elements.
+constexpr int64_t kWeightAlignment = 16;  // Elements.
 
 void Append(const std::string& name, std::vector<int64_t> shape, double deviation,
             WeightLayout* layout) {
@@ -21,7 +21,8 @@ void Append(const std::string& name, std::vector<int64_t> shape, double deviatio
   for (const int64_t size : shape) weight.elements *= size;
   weight.shape = std::move(shape);
   weight.initial_deviation = deviation;
-  layout->elements += (weight.elements + kAlignment - 1) / kAlignment * kAlignment;
+  layout->elements +=
+      (weight.elements + kWeightAlignment - 1) / kWeightAlignment * kWeightAlignment;
   layout->weights.push_back(std::move(weight));
 }
 

@@ -5,7 +5,7 @@
 namespace rally {
 namespace {
 
-constexpr size_t kWord = sizeof(uint64_t);
+constexpr size_t kBlock = sizeof(uint64_t);
 
 // Bytes are taken least significant first, whatever the machine.
 uint64_t LoadWord(const std::byte* data, size_t size) {
@@ -57,8 +57,8 @@ class SipState {
 
 uint64_t SipHash(const SipKey& key, absl::Span<const std::byte> bytes) {
   SipState state(key);
-  size_t whole = bytes.size() - bytes.size() % kWord;
-  for (size_t i = 0; i < whole; i += kWord) state.Take(LoadWord(&bytes[i], kWord));
+  size_t whole = bytes.size() - bytes.size() % kBlock;
+  for (size_t i = 0; i < whole; i += kBlock) state.Take(LoadWord(&bytes[i], kBlock));
   uint64_t rest = LoadWord(bytes.data() + whole, bytes.size() - whole);
   state.Take(rest | static_cast<uint64_t>(bytes.size()) << 56);
   return state.Finish();
