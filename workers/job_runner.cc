@@ -8,6 +8,7 @@
 
 #include "common/log.h"
 #include "common/status_macros.h"
+#include "workers/attention/watched_kernel.h"
 #include "workers/wire_text.h"
 
 namespace rally {
@@ -37,8 +38,9 @@ bool SameEpoch(const v1::JobEpoch& a, const v1::JobEpoch& b) {
   return a.job_id() == b.job_id() && a.epoch() == b.epoch();
 }
 
-MemberResources WithOutbox(MemberResources resources, Outbox* outbox) {
+MemberResources Completed(MemberResources resources, Outbox* outbox, AttentionKernel* watched) {
   resources.outbox = outbox;
+  if (watched != nullptr) resources.kernel = watched;
   return resources;
 }
 
@@ -50,9 +52,10 @@ std::string JobRunner::Name(const v1::JobEpoch& epoch) {
 
 JobRunner::JobRunner(v1::MemberRole role, const MemberResources& resources, Outbox* outbox)
     : role_(role),
-      resources_(WithOutbox(resources, outbox)),
       outbox_(*outbox),
       commands_(kMostCommands),
+      watched_kernel_(Watched(resources.kernel)),
+      resources_(Completed(resources, outbox, watched_kernel_.get())),
       thread_([this] { Run(); }) {}
 
 JobRunner::~JobRunner() { Stop(absl::CancelledError("the member stops"), absl::InfiniteFuture()); }
@@ -292,6 +295,24 @@ void JobRunner::SayFailed() {
   Say(std::move(message));
 }
 
+std::unique_ptr<AttentionKernel> JobRunner::Watched(AttentionKernel* kernel) {
+  if (role_ != v1::MEMBER_ROLE_ATTENTION) return nullptr;
+  return MakeWatchedKernel(kernel, {},
+                           [this](const absl::Status& late) { ReportLateKernel(late); });
+}
+
+// The thread may yet return; the coordinator does without it until its Released.
+void JobRunner::ReportLateKernel(const absl::Status& late) {
+  const std::optional<v1::JobEpoch> epoch = held();
+  if (!epoch.has_value()) return;
+  RALLY_LOG_ERROR("{}: {}", Name(*epoch), std::string(late.message()));
+  v1::MemberMessage message;
+  *message.mutable_failed()->mutable_job() = *epoch;
+  message.mutable_failed()->set_code(static_cast<int32_t>(late.code()));
+  message.mutable_failed()->set_message(std::string(late.message()));
+  Put(std::move(message));
+}
+
 void JobRunner::DropMember() {
   member_.reset();
   plans_.clear();
@@ -341,6 +362,10 @@ void JobRunner::Say(v1::MemberMessage message) {
     default:
       break;  // Released names its own.
   }
+  Put(std::move(message));
+}
+
+void JobRunner::Put(v1::MemberMessage message) {
   if (!outbox_.Put(std::move(message))) RALLY_LOG_WARN("the outbox is full or closed");
 }
 

@@ -10,6 +10,8 @@
 //
 // A Release with `abort`, and an epoch that a newer one supersedes, stop what the thread is blocked
 // in. A failure is reported once (MemberFailed); the epoch is then held, idle, until its Release.
+// So is the failure of an attention server's thread to return from its kernel, by the kernel's
+// watch.
 //
 // Threads: Handle from one thread; the rest from any. The outbox is borrowed.
 #ifndef RALLY_WORKERS_JOB_RUNNER_H_
@@ -30,6 +32,7 @@
 #include "common/bounded_queue.h"
 #include "rally/v1/cluster.pb.h"
 #include "workers/abort_switch.h"
+#include "workers/attention/attention_kernel.h"
 #include "workers/job_member.h"
 #include "workers/outbox.h"
 
@@ -106,15 +109,22 @@ class JobRunner : private PoolFeed {
   void DropMember();
 
   void Say(v1::MemberMessage message);
+  void Put(v1::MemberMessage message);
+
+  std::unique_ptr<AttentionKernel> Watched(AttentionKernel* kernel);
+  // On the watch's thread.
+  void ReportLateKernel(const absl::Status& late);
 
   const v1::MemberRole role_;
-  const MemberResources resources_;
   Outbox& outbox_;
   BoundedQueue<Command> commands_;
 
   mutable absl::Mutex mutex_;
   std::optional<Held> held_ ABSL_GUARDED_BY(mutex_);
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;  // thread_ is about to end.
+
+  const std::unique_ptr<AttentionKernel> watched_kernel_;  // Of an attention server.
+  const MemberResources resources_;
 
   // Of thread_: the epoch it works on.
   v1::JobEpoch epoch_;

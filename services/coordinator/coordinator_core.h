@@ -56,7 +56,7 @@ struct CoreOptions {
   absl::Duration server_timeout = absl::Milliseconds(600);
   absl::Duration start_timeout = absl::Minutes(10);   // From Prepare to everybody ready.
   absl::Duration release_timeout = absl::Minutes(1);  // From Release to Released.
-  // From one round's end to the next one's, planning included. A member that stalls while its
+  // From one round's end to the next one's, planning included. A worker that stalls while its
   // heartbeats go on is found by this alone.
   absl::Duration round_timeout = absl::Minutes(15);
   absl::Duration regroup_timeout = absl::Seconds(5);    // For a server to be ready for a new pool.

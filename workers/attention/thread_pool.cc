@@ -1,5 +1,7 @@
 #include "workers/attention/thread_pool.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 
 namespace rally {
@@ -37,6 +39,7 @@ void ThreadPool::Run(int64_t threads, absl::FunctionRef<void(int thread)> body) 
 }
 
 void ThreadPool::Work(int thread) {
+  pthread_setname_np(pthread_self(), "rally-kernel");  // As `top -H` shows it.
   int64_t seen = 0;
   for (;;) {
     const absl::FunctionRef<void(int)>* body = nullptr;
