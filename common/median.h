@@ -8,8 +8,9 @@
 
 namespace rally {
 
-// Of at least one value: the middle one, or the mean of the two in the middle.
+// The middle value, or the mean of the two in the middle; 0 of none.
 inline double Median(std::vector<double> values) {
+  if (values.empty()) return 0.0;
   std::sort(values.begin(), values.end());
   const size_t half = values.size() / 2;
   return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2.0;

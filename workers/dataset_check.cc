@@ -1,12 +1,11 @@
 #include "workers/dataset_check.h"
 
-#include <sys/resource.h>
-#include <unistd.h>
+#include "common/thread_niceness.h"
 
 namespace rally {
 namespace {
 
-constexpr int kLowestPriority = 19;
+constexpr int kNiceness = 19;
 
 }  // namespace
 
@@ -23,7 +22,7 @@ absl::Status DatasetCheck::status() const {
 }
 
 void DatasetCheck::Run(const Dataset* dataset) {
-  setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kLowestPriority);  // The thread's.
+  LowerThreadPriority(kNiceness);
   const absl::Status status = dataset->Verify([this] { return !stop_; });
   absl::MutexLock lock(&mutex_);
   status_ = status;

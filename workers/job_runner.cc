@@ -8,6 +8,7 @@
 
 #include "common/log.h"
 #include "common/status_macros.h"
+#include "proto/job_epoch.h"
 #include "workers/attention/watched_kernel.h"
 #include "workers/wire_text.h"
 
@@ -16,27 +17,6 @@ namespace {
 
 // The coordinator has at most a handful of messages under way to a member.
 constexpr size_t kMostCommands = 256;
-
-const v1::JobEpoch& EpochOf(const v1::CoordinatorMessage& message) {
-  switch (message.message_case()) {
-    case v1::CoordinatorMessage::kPrepare:
-      return message.prepare().job();
-    case v1::CoordinatorMessage::kConnect:
-      return message.connect().job();
-    case v1::CoordinatorMessage::kPlan:
-      return message.plan().job();
-    case v1::CoordinatorMessage::kCommit:
-      return message.commit().job();
-    case v1::CoordinatorMessage::kRegroup:
-      return message.regroup().job();
-    default:
-      return message.release().job();
-  }
-}
-
-bool SameEpoch(const v1::JobEpoch& a, const v1::JobEpoch& b) {
-  return a.job_id() == b.job_id() && a.epoch() == b.epoch();
-}
 
 MemberResources Completed(MemberResources resources, Outbox* outbox, AttentionKernel* watched) {
   resources.outbox = outbox;

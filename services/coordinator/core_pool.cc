@@ -214,12 +214,10 @@ void CoordinatorCore::ConnectPool(JobState* state) {
   run.regrouping = false;
   SendConnect(state);
   if (run.resumed.has_value()) {
-    v1::CoordinatorMessage message;
-    v1::PlanMessage* plan = message.mutable_plan();
-    *plan->mutable_job() = EpochOf(*state);
-    *plan->mutable_plan() = *run.sent.back().planned.plan;
+    v1::CoordinatorMessage message = PlanMessageOf(*state, run.sent.back().planned);
     for (int32_t rank = 0; rank < run.spec->workers; ++rank) {
-      plan->add_collected(CollectedIn(run.resumed->round, run.prepared[rank]->standing()));
+      message.mutable_plan()->add_collected(
+          CollectedIn(run.resumed->round, run.prepared[rank]->standing()));
     }
     SendToRun(run, run.ranks(), std::move(message));
     run.resumed.reset();

@@ -176,10 +176,7 @@ void CoordinatorCore::Pump(JobState* state) {
 
 void CoordinatorCore::SendPlan(JobState* state) {
   Run& run = *state->run;
-  v1::CoordinatorMessage message;
-  *message.mutable_plan()->mutable_job() = EpochOf(*state);
-  *message.mutable_plan()->mutable_plan() = *run.in_hand->plan;
-  SendToRun(run, run.ranks(), std::move(message));
+  SendToRun(run, run.ranks(), PlanMessageOf(*state, *run.in_hand));
   RoundProgress& round = run.sent.emplace_back();
   round.planned = std::move(*run.in_hand);
   round.done.resize(run.ranks());

@@ -25,10 +25,15 @@
 
 namespace rally {
 
+// Whether the first `count` are there.
+template <typename T>
+bool AllPresent(const std::vector<std::optional<T>>& values, size_t count) {
+  return std::all_of(values.begin(), values.begin() + static_cast<ptrdiff_t>(count),
+                     [](const std::optional<T>& value) { return value.has_value(); });
+}
 template <typename T>
 bool AllPresent(const std::vector<std::optional<T>>& values) {
-  return std::all_of(values.begin(), values.end(),
-                     [](const std::optional<T>& value) { return value.has_value(); });
+  return AllPresent(values, values.size());
 }
 
 // A round whose plan the members have.
@@ -42,14 +47,8 @@ struct RoundProgress {
   bool regrouped = false;
 
   // Whether everybody whose report is waited for is done.
-  bool computed() const;
+  bool computed() const { return AllPresent(done, regrouped ? committed.size() : done.size()); }
 };
-
-inline bool RoundProgress::computed() const {
-  const size_t needed = regrouped ? committed.size() : done.size();
-  return std::all_of(done.begin(), done.begin() + static_cast<ptrdiff_t>(needed),
-                     [](const std::optional<v1::RoundDone>& one) { return one.has_value(); });
-}
 
 // Why a run is being brought to an end at its next commit.
 enum class StopReason : uint8_t { kNone, kCancel, kDeadline, kMemberLeaves, kFullStrength };
@@ -152,6 +151,14 @@ inline v1::JobEpoch EpochOf(const JobState& state) {
   epoch.set_job_id(state.job.job_id());
   epoch.set_epoch(state.run->epoch);
   return epoch;
+}
+
+// A round's plan for the members of its run.
+inline v1::CoordinatorMessage PlanMessageOf(const JobState& state, const PlannedRound& round) {
+  v1::CoordinatorMessage message;
+  *message.mutable_plan()->mutable_job() = EpochOf(state);
+  *message.mutable_plan()->mutable_plan() = *round.plan;
+  return message;
 }
 
 }  // namespace rally

@@ -1,13 +1,11 @@
 #include "services/coordinator/planner_thread.h"
 
-#include <sys/resource.h>
-#include <unistd.h>
-
 #include <optional>
 #include <utility>
 
 #include "common/log.h"
 #include "common/status_macros.h"
+#include "common/thread_niceness.h"
 
 namespace rally {
 namespace {
@@ -40,8 +38,7 @@ void PlannerThread::Forget(ForgetPlans job) {
 }
 
 void PlannerThread::Loop() {
-  const auto self = static_cast<id_t>(gettid());  // On Linux threads have priorities.
-  setpriority(PRIO_PROCESS, self, getpriority(PRIO_PROCESS, self) + kNiceness);
+  LowerThreadPriority(kNiceness);
   while (!work_.closed()) {
     std::optional<Work> work = work_.Pop(absl::Now() + absl::Seconds(10));
     if (!work.has_value()) continue;

@@ -15,10 +15,10 @@
 #include <nlohmann/json.hpp>
 
 #include "common/cores.h"
+#include "common/median.h"
 #include "common/status_macros.h"
 #include "scheduler/ca_task.h"
 #include "tests/bench/libtorch_attention.h"
-#include "tests/bench/median.h"
 #include "tests/bench/peak_flops.h"
 #include "tests/bench/peak_memory.h"
 #include "workers/transport/buffer.h"

@@ -8,9 +8,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "common/median.h"
 #include "common/status_macros.h"
 #include "tests/bench/bench_plans.h"
-#include "tests/bench/median.h"
 #include "tests/bench/peak_flops.h"
 #include "tests/bench/rank_group.h"
 

@@ -6,10 +6,10 @@
 
 #include <nlohmann/json.hpp>
 
+#include "common/median.h"
 #include "common/status_macros.h"
 #include "scheduler/phase.h"
 #include "tests/bench/bench_plans.h"
-#include "tests/bench/median.h"
 #include "tests/bench/rank_group.h"
 
 namespace rally::bench {

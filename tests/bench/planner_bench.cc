@@ -12,11 +12,11 @@
 #include <absl/time/time.h>
 #include <nlohmann/json.hpp>
 
+#include "common/median.h"
 #include "common/status_macros.h"
 #include "scheduler/check_plan.h"
 #include "scheduler/plan_traffic.h"
 #include "scheduler/planner.h"
-#include "tests/bench/median.h"
 #include "tests/scheduler/plan_builders.h"
 
 namespace rally::bench {

@@ -8,11 +8,11 @@
 #include <absl/strings/str_format.h>
 #include <nlohmann/json.hpp>
 
+#include "common/median.h"
 #include "common/status_macros.h"
 #include "tests/bench/bench_plans.h"
 #include "tests/bench/libtorch_loop.h"
 #include "tests/bench/made_up_tokens.h"
-#include "tests/bench/median.h"
 #include "tests/bench/rank_group.h"
 #include "workers/model/trainer.h"
 

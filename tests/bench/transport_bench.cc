@@ -18,8 +18,8 @@
 #include <absl/strings/str_format.h>
 #include <absl/time/clock.h>
 
+#include "common/median.h"
 #include "common/status_macros.h"
-#include "tests/bench/median.h"
 #include "workers/transport/buffer.h"
 #include "workers/transport/crc32c.h"
 #include "workers/transport/ucx_transport.h"

@@ -137,6 +137,15 @@ TEST(ConvertSpecTest, OnlyAPacedJobHasStages) {
               HasSubstr("paced.profile: line 1"));
 }
 
+TEST(ConvertSpecTest, APacedJobNeedsAllItsWorkers) {
+  v1::JobSpec message = Paced();
+  message.set_min_workers(2);
+  EXPECT_THAT(std::string(FromProto(message).status().message()),
+              StartsWith("min_workers: 2 is not 4, which is workers: a paced job"));
+  message.set_min_workers(4);
+  EXPECT_TRUE(FromProto(message).ok());
+}
+
 TEST(ConvertSpecTest, StagesDivideWorkersAndLayers) {
   v1::JobSpec message = Paced();
   message.mutable_paced()->set_stages(3);

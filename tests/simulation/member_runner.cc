@@ -5,33 +5,13 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
+#include "proto/job_epoch.h"
 #include "tests/simulation/message_text.h"
 
 namespace rally::simulation {
 namespace {
 
 constexpr int64_t kConnecting = -1;  // As a meeting's name.
-
-const v1::JobEpoch& EpochOf(const v1::CoordinatorMessage& message) {
-  switch (message.message_case()) {
-    case v1::CoordinatorMessage::kPrepare:
-      return message.prepare().job();
-    case v1::CoordinatorMessage::kConnect:
-      return message.connect().job();
-    case v1::CoordinatorMessage::kPlan:
-      return message.plan().job();
-    case v1::CoordinatorMessage::kCommit:
-      return message.commit().job();
-    case v1::CoordinatorMessage::kRegroup:
-      return message.regroup().job();
-    default:
-      return message.release().job();
-  }
-}
-
-bool SameEpoch(const v1::JobEpoch& a, const v1::JobEpoch& b) {
-  return a.job_id() == b.job_id() && a.epoch() == b.epoch();
-}
 
 }  // namespace
 

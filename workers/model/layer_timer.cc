@@ -11,6 +11,7 @@
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "common/median.h"
 #include "workers/model/adamw.h"
 #include "workers/model/transformer.h"
 #include "workers/model/weights.h"
@@ -54,12 +55,6 @@ class NoAttention final : public CoreAttention {
 
 absl::Span<float> Floats(const at::Tensor& flat) {
   return {flat.data_ptr<float>(), static_cast<size_t>(flat.numel())};
-}
-
-double Median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
 }
 
 // One document of made-up tokens.

@@ -12,6 +12,7 @@
 #include <absl/strings/str_cat.h>
 #include <absl/time/clock.h>
 
+#include "common/median.h"
 #include "common/status_macros.h"
 #include "workers/model/collective.h"
 #include "workers/profile/forked_process.h"

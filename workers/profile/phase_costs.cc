@@ -7,6 +7,7 @@
 
 #include <absl/time/clock.h>
 
+#include "common/median.h"
 #include "common/status_macros.h"
 #include "scheduler/message_layout.h"
 #include "scheduler/phase_routes.h"

@@ -1,9 +1,10 @@
 #include "workers/profile/repeated_timing.h"
 
-#include <algorithm>
 #include <chrono>
 #include <utility>
+#include <vector>
 
+#include "common/median.h"
 #include "common/status_macros.h"
 
 namespace rally {
@@ -33,12 +34,6 @@ absl::StatusOr<double> TimeCall(const TimingEffort& effort,
     samples.push_back(seconds);
   }
   return Median(std::move(samples));
-}
-
-double Median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
 }
 
 }  // namespace rally

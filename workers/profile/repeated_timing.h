@@ -21,9 +21,6 @@ struct TimingEffort {
 // Seconds of one call of `call`, which is called once before, to warm up. Its error ends it.
 absl::StatusOr<double> TimeCall(const TimingEffort& effort, absl::FunctionRef<absl::Status()> call);
 
-// The middle value, the upper one of two. Not of none.
-double Median(std::vector<double> values);
-
 }  // namespace rally
 
 #endif  // RALLY_WORKERS_PROFILE_REPEATED_TIMING_H_
