@@ -25,11 +25,13 @@ struct ChaosOptions {
   std::string kill;
   std::string stop;
   std::string slow;
+  std::string drop;
   std::string partition;
   bool fill_disk = false;
 
   std::optional<std::string> duration;  // Absent: 2s. All but kill.
   std::optional<double> slowdown;       // Absent: 10. Slow alone.
+  std::optional<double> percent;        // Absent: 5. Drop alone.
   std::optional<int64_t> leave_bytes;   // Absent: 0. Fill-disk alone.
   bool yes = false;                     // Fill-disk alone.
   bool respawn = false;                 // Kill alone.

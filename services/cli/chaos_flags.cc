@@ -32,6 +32,7 @@ std::vector<Choice> ChoicesIn(const ChaosOptions& options) {
   for (const Choice& choice : {Choice{"--kill", FaultKind::kKill, options.kill},
                                Choice{"--stop", FaultKind::kStop, options.stop},
                                Choice{"--slow", FaultKind::kSlow, options.slow},
+                               Choice{"--drop", FaultKind::kDrop, options.drop},
                                Choice{"--partition", FaultKind::kPartition, options.partition}}) {
     if (!choice.role.empty()) chosen.push_back(choice);
   }
@@ -54,6 +55,8 @@ absl::Status CheckFits(const ChaosOptions& options, FaultKind kind) {
   RALLY_RETURN_IF_ERROR(
       CheckGoesWith(options.slowdown.has_value(), "--by", kind == FaultKind::kSlow, "--slow"));
   RALLY_RETURN_IF_ERROR(
+      CheckGoesWith(options.percent.has_value(), "--percent", kind == FaultKind::kDrop, "--drop"));
+  RALLY_RETURN_IF_ERROR(
       CheckGoesWith(options.leave_bytes.has_value(), "--leave", disk, "--fill-disk"));
   return CheckGoesWith(options.yes, "--yes", disk, "--fill-disk");
 }
@@ -65,6 +68,7 @@ const char kChaosExamples[] =
     "  rally chaos --job mine --stop worker --for 2s --count 3\n"
     "  rally chaos --job mine --slow attention-server --by 10 --for 10s --every 20s\n"
     "  rally chaos --job mine --fill-disk --for 30s --count 1\n"
+    "  rally chaos --job mine --drop worker --percent 1 --for 20s\n"
     "  rally chaos --job mine --partition attention-server --for 2s\n"
     "  rally chaos --job mine --kill worker --respawn --against calm --json > cost.json\n"
     "\n"
@@ -88,6 +92,9 @@ void AddChaosFlags(CLI::App* sub, ChaosOptions* options) {
   sub->add_option("--stop", options->stop, "Stop a process, so that it hangs")->type_name("ROLE");
   sub->add_option("--slow", options->slow, "Let a process run only now and then")
       ->type_name("ROLE");
+  sub->add_option("--drop", options->drop,
+                  "Lose packets at random, of all in the network namespace of a process")
+      ->type_name("ROLE");
   sub->add_option("--partition", options->partition,
                   "Cut a process off: set the links of its network namespace down")
       ->type_name("ROLE");
@@ -96,6 +103,8 @@ void AddChaosFlags(CLI::App* sub, ChaosOptions* options) {
   sub->add_option("--for", options->duration, "Time until a fault is undone, default 2s")
       ->type_name("DURATION");
   sub->add_option("--by", options->slowdown, "--slow: how many times slower, default 10")
+      ->type_name("X");
+  sub->add_option("--percent", options->percent, "--drop: of the packets, default 5")
       ->type_name("X");
   sub->add_option("--leave", options->leave_bytes, "--fill-disk: bytes to leave free, default 0")
       ->type_name("BYTES");
@@ -115,7 +124,8 @@ absl::StatusOr<FaultPlan> PlanFault(const ChaosOptions& options) {
   const std::vector<Choice> chosen = ChoicesIn(options);
   if (chosen.size() != 1) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "exactly one of --kill, --stop, --slow, --partition and --fill-disk is needed, not ",
+        "exactly one of --kill, --stop, --slow, --drop, --partition and --fill-disk is needed, "
+        "not ",
         chosen.size()));
   }
   FaultPlan plan;
@@ -137,6 +147,11 @@ absl::StatusOr<FaultPlan> PlanFault(const ChaosOptions& options) {
     return absl::InvalidArgumentError(absl::StrCat("--by: ", plan.slowdown, " is not in [",
                                                    kLeastSlowdown, ", ", kMostSlowdown, "]"));
   }
+  plan.percent = options.percent.value_or(plan.percent);
+  if (!(plan.percent > 0 && plan.percent <= 100)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--percent: ", plan.percent, " is not in (0, 100]"));
+  }
   plan.leave_bytes = options.leave_bytes.value_or(0);
   if (plan.leave_bytes < 0) {
     return absl::InvalidArgumentError(absl::StrCat("--leave: ", plan.leave_bytes, " is not in [0, ",
@@ -154,6 +169,8 @@ std::string FaultText(const FaultPlan& plan) {
       return absl::StrCat("stop ", RoleWord(plan.role), duration);
     case FaultKind::kSlow:
       return absl::StrCat("slow ", RoleWord(plan.role), " by ", plan.slowdown, duration);
+    case FaultKind::kDrop:
+      return absl::StrCat("drop ", plan.percent, "% of packets of ", RoleWord(plan.role), duration);
     case FaultKind::kPartition:
       return absl::StrCat("partition ", RoleWord(plan.role), duration);
     case FaultKind::kFillDisk:

@@ -11,6 +11,7 @@
 #include "common/status_macros.h"
 #include "services/cli/live_process.h"
 #include "services/cli/network_cut.h"
+#include "services/cli/packet_loss.h"
 #include "services/cli/process_image.h"
 #include "services/cli/victim.h"
 
@@ -92,22 +93,22 @@ class SlowFault final : public Fault {
   const absl::Duration running_;
 };
 
-class PartitionFault final : public Fault {
+class NetworkFault final : public Fault {
  public:
-  PartitionFault(std::unique_ptr<LiveProcess> victim, std::unique_ptr<NetworkCut> cut,
-                 absl::Duration duration)
-      : victim_(std::move(victim)), cut_(std::move(cut)), duration_(duration) {}
+  NetworkFault(std::unique_ptr<LiveProcess> victim, std::unique_ptr<NetworkHarm> harm,
+               absl::Duration duration)
+      : victim_(std::move(victim)), harm_(std::move(harm)), duration_(duration) {}
 
   absl::Status Run(const Interruption& interruption) override {
-    const absl::Status status = cut_->Cut();
+    const absl::Status status = harm_->Harm();
     if (status.ok()) interruption.WaitUntil(absl::Now() + duration_);
-    const absl::Status mended = cut_->Mend();
+    const absl::Status mended = harm_->Mend();
     return status.ok() ? mended : status;
   }
 
  private:
   const std::unique_ptr<LiveProcess> victim_;
-  const std::unique_ptr<NetworkCut> cut_;
+  const std::unique_ptr<NetworkHarm> harm_;
   const absl::Duration duration_;
 };
 
@@ -146,9 +147,14 @@ absl::StatusOr<std::unique_ptr<Fault>> MakeProcessFault(const FaultPlan& plan,
       return std::make_unique<StopFault>(std::move(process), plan.duration);
     case FaultKind::kSlow:
       return std::make_unique<SlowFault>(std::move(process), plan);
+    case FaultKind::kDrop: {
+      RALLY_ASSIGN_OR_RETURN(std::unique_ptr<PacketLoss> loss,
+                             PacketLoss::Prepare(pid, plan.percent));
+      return std::make_unique<NetworkFault>(std::move(process), std::move(loss), plan.duration);
+    }
     case FaultKind::kPartition: {
       RALLY_ASSIGN_OR_RETURN(std::unique_ptr<NetworkCut> cut, NetworkCut::Prepare(pid));
-      return std::make_unique<PartitionFault>(std::move(process), std::move(cut), plan.duration);
+      return std::make_unique<NetworkFault>(std::move(process), std::move(cut), plan.duration);
     }
     case FaultKind::kFillDisk:
       break;

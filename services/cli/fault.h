@@ -19,7 +19,7 @@
 
 namespace rally {
 
-enum class FaultKind : uint8_t { kKill, kStop, kSlow, kPartition, kFillDisk };
+enum class FaultKind : uint8_t { kKill, kStop, kSlow, kDrop, kPartition, kFillDisk };
 
 struct FaultPlan {
   FaultKind kind = FaultKind::kKill;
@@ -28,6 +28,7 @@ struct FaultPlan {
   absl::Duration duration;   // Until it is undone; not of kKill.
   bool respawn = false;      // kKill: start the same again.
   double slowdown = 10;      // kSlow: the victim runs one part in so many of the time.
+  double percent = 5;        // kDrop: of the packets, lost.
   int64_t leave_bytes = 0;   // kFillDisk: left free.
   bool on_root_too = false;  // kFillDisk: even on the root file system.
 };

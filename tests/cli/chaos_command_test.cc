@@ -47,6 +47,11 @@ TEST(ChaosOptionsTest, OneFaultIsChosenWithItsDefaults) {
   slow.slowdown = 4;
   slow.duration = "1500ms";
   EXPECT_EQ(FaultText(*PlanFault(slow)), "slow coordinator by 4 for 1.5s");
+  ChaosOptions drop;
+  drop.drop = "worker";
+  EXPECT_EQ(FaultText(*PlanFault(drop)), "drop 5% of packets of worker for 2s");
+  drop.percent = 0.5;
+  EXPECT_EQ(FaultText(*PlanFault(drop)), "drop 0.5% of packets of worker for 2s");
   ChaosOptions disk;
   disk.fill_disk = true;
   EXPECT_EQ(FaultText(*PlanFault(disk)), "fill disk for 2s");
@@ -69,6 +74,9 @@ TEST(ChaosOptionsTest, WhatIsWrongIsNamed) {
   options.slowdown = 5;
   EXPECT_EQ(WhyNot(options), "--by: goes with --slow alone");
   options.slowdown.reset();
+  options.percent = 5;
+  EXPECT_EQ(WhyNot(options), "--percent: goes with --drop alone");
+  options.percent.reset();
   options.leave_bytes = 5;
   EXPECT_EQ(WhyNot(options), "--leave: goes with --fill-disk alone");
   options.leave_bytes.reset();
@@ -78,6 +86,12 @@ TEST(ChaosOptionsTest, WhatIsWrongIsNamed) {
   slow.slow = "worker";
   slow.slowdown = 1;
   EXPECT_EQ(WhyNot(slow), "--by: 1 is not in [1.1, 50]");
+  ChaosOptions drop;
+  drop.drop = "worker";
+  for (const double percent : {0.0, -1.0, 101.0}) {
+    drop.percent = percent;
+    EXPECT_EQ(WhyNot(drop), absl::StrCat("--percent: ", percent, " is not in (0, 100]"));
+  }
   ChaosOptions kill;
   kill.kill = "worker";
   kill.duration = "2s";

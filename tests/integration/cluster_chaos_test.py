@@ -47,6 +47,7 @@ def permitted(*command):
 # Namespaces of their own undo what these do.
 MAY_MOUNT = permitted("unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt")
 MAY_LINK = permitted("unshare", "--net", "ip", "link", "add", "type", "veth")
+MAY_DROP = MAY_LINK and permitted("unshare", "--net", "nft", "add", "table", "inet", "rally")
 
 
 class OpenCluster(Cluster):
@@ -324,16 +325,20 @@ class ChaosTest(ChaosCase):
 
 
 @unittest.skipUnless(MAY_LINK, "networks cannot be made here")
-class PartitionTest(ChaosCase):
+class NetworkTest(ChaosCase):
 
-    def strike(self, bridge, **changes):
-        """A server is cut off and back again; the report."""
+    def start_apart(self, bridge, **changes):
+        """A job whose only attention server is in a network of its own."""
         self.begin(OpenCluster(bridge))
         for i in range(2):
             self.cluster.add_member("model", f"worker-{i}")
         self.cluster.add_member_inside("attention", "attention-0")
         attention = {"dedicated": 1, "in_place": True}
         self.start("cut", self.job(ENDLESS, attention=attention, **changes))
+
+    def cut_off(self, bridge, **changes):
+        """The server is cut off and back again; the report."""
+        self.start_apart(bridge, **changes)
         before = self.cluster.network_state()
         process = self.chaos_in_background("cut", "--partition=attention-server", "--for=2s",
                                            "--count=1")
@@ -349,14 +354,31 @@ class PartitionTest(ChaosCase):
         return report
 
     def test_a_server_that_is_cut_off(self):
-        report = self.strike(bridge=True)
+        report = self.cut_off(bridge=True)
         self.assertEqual((report["restarts"], report["steps_lost"]), (0, 0))
 
     def test_workers_whose_network_fails_with_it(self):
-        report = self.strike(bridge=False, max_restarts=1000)
+        report = self.cut_off(bridge=False, max_restarts=1000)
         self.assertGreaterEqual(report["restarts"], 1)
         for member in self.cluster.members.values():
             self.assertIsNone(member.popen.poll(), member.log())
+
+    @unittest.skipUnless(MAY_DROP, "packets cannot be lost here")
+    def test_a_server_that_loses_packets(self):
+        self.start_apart(bridge=True)
+        process = self.chaos_in_background("cut", "--drop=attention-server", "--percent=2",
+                                           "--for=3s", "--count=1")
+        await_condition(lambda: re.search("counter packets [1-9]", self.rules()), "some are lost")
+        out, err = process.communicate(timeout=PATIENCE)
+        self.assertEqual(process.returncode, 0, err)
+        self.assertEqual(self.rules(), "")
+        report = json.loads(out)
+        self.check(report, 1)
+        self.assertEqual(report["steps_lost"], 0)
+        self.cancel("cut")
+
+    def rules(self):
+        return self.cluster.inside("nft", "list", "ruleset")
 
 
 if __name__ == "__main__":
