@@ -74,6 +74,10 @@ function(rally_program name source)
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} rally_flags)
 endfunction()
 
+# A test's own sources are compiled quickly; what it tests, and references that compute much, are
+# libraries.
+set(rally_test_options -O1)
+
 # rally_test(NAME SOURCES... DEPS... [TIMEOUT seconds] [LABELS ...]): one GoogleTest program.
 function(rally_test name)
   cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
@@ -82,6 +86,7 @@ function(rally_test name)
   endif()
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} rally_test_headers GTest::gtest_main rally_flags)
+  target_compile_options(${name} PRIVATE ${rally_test_options})
   target_precompile_headers(${name} REUSE_FROM rally_test_headers)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   add_test(NAME ${name} COMMAND ${name})
