@@ -28,6 +28,13 @@ int64_t CollectedIn(int64_t round, const v1::Standing& standing) {
   return standing.complete() ? kAllPhases : standing.collected();
 }
 
+// Whether all workers are done with the round, and servers' reports are waited for.
+bool MissesReports(const Run& run) {
+  if (run.sent.empty()) return false;
+  const RoundProgress& round = run.sent.front();
+  return AllPresent(round.done, round.committed.size()) && !round.computed();
+}
+
 }  // namespace
 
 bool CoordinatorCore::CanChangePool(const JobState& state) {
@@ -248,7 +255,8 @@ void CoordinatorCore::OnTrouble(const Member& member, JobState* state, const v1:
 void CoordinatorCore::LoseSilentServers(JobState* state) {
   Run& run = *state->run;
   // While the pool changes, everybody's answer is missed.
-  const bool missed = run.trouble_since.has_value() || (run.regrouping && !run.resumed.has_value());
+  const bool missed = run.trouble_since.has_value() || MissesReports(run) ||
+                      (run.regrouping && !run.resumed.has_value());
   if (!missed || !CanChangePool(*state)) return;
   const bool late = run.regrouping && now_ - run.regroup_began > options_.regroup_timeout;
   std::vector<std::string> silent;

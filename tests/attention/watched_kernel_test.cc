@@ -75,7 +75,9 @@ class WatchedKernelTest : public ::testing::Test {
     hang.Notify();
     caller.join();
     kernel_.hang = nullptr;
-    if (report.has_value()) EXPECT_TRUE(absl::IsDeadlineExceeded(*report)) << *report;
+    if (report.has_value()) {
+      EXPECT_TRUE(absl::IsDeadlineExceeded(*report)) << *report;
+    }
     return report.has_value();
   }
 

@@ -282,6 +282,20 @@ TEST_F(CorePoolTest, ASilentServerIsLostWhenSomethingIsMissed) {
   ExpectUnbroken();
 }
 
+TEST_F(CorePoolTest, ASilentServerIsLostWhenOnlyItsReportIsMissed) {
+  Begin();
+  for (const SessionId session : {a_, t_}) core_.SayRoundDone(session, "job", 1, 0);
+  core_.Advance(absl::Seconds(2));
+  for (const SessionId session : {a_, b_, t_}) SayHeartbeat(session);
+  core_.Apply(Tick{});
+  EXPECT_EQ(core_.job("job").status().epoch(), 1u) << "a worker computes, and misses nothing";
+  core_.SayRoundDone(b_, "job", 1, 0);
+  core_.Apply(Tick{});
+  EXPECT_EQ(core_.job("job").status().epoch(), 2u);
+  EXPECT_EQ(Count(a_, Message::kCommit), 1u);
+  ExpectUnbroken();
+}
+
 TEST_F(CorePoolTest, AServerThatIsStuckIsNotWaitedFor) {
   Begin();
   core_.Lose(s_);

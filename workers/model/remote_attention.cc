@@ -295,7 +295,10 @@ absl::Status RemoteAttention::TryCollect(const Phase& phase, Exchange* exchange)
   }
   const std::vector<Transfer>& transfers = exchange->messages.transfers;
   const absl::Time start = absl::Now();
-  if (!transport_->AwaitUntil(transfers, start + LateAfter()) && service_.report_late) {
+  // Says so again whenever the wait has doubled: the coordinator forgets with every round.
+  for (absl::Duration late = LateAfter(); service_.report_late && late < options_.phase_timeout;
+       late *= 2) {
+    if (transport_->AwaitUntil(transfers, start + late)) break;
     service_.report_late(absl::StrCat(Describe(phase), " is late"));
   }
   const absl::Status status = transport_->Wait(transfers, start + options_.phase_timeout);
