@@ -8,8 +8,8 @@
 // other attention servers, and begin_step is then called for what it gives. Without one, or when it
 // fails, so does the round.
 //
-// report_late is called, once, when replies of a phase take much longer than usual: whoever should
-// send them may be gone.
+// report_late is called, again whenever the wait has doubled, when replies of a phase take much
+// longer than usual: whoever should send them may be gone.
 //
 // Functions may be empty: then nothing is served here. All are called on the trainer's thread.
 #ifndef RALLY_WORKERS_MODEL_IN_PLACE_SERVICE_H_
