@@ -26,14 +26,10 @@ absl::StatusOr<std::unique_ptr<ForeignNetwork>> ForeignNetwork::Open(absl::strin
   const std::string path = absl::StrCat("/proc/", pid, "/ns/net");
   struct stat its = {};
   struct stat ours = {};
+  RALLY_ASSIGN_OR_RETURN(std::unique_ptr<RunDirectory> directory, RunDirectory::Make(""));
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return ErrnoStatus(errno, "cannot open", path);
-  absl::StatusOr<std::unique_ptr<RunDirectory>> directory = RunDirectory::Make("");
-  if (!directory.ok()) {
-    close(fd);
-    return directory.status();
-  }
-  std::unique_ptr<ForeignNetwork> network(new ForeignNetwork(pid, fd, *std::move(directory)));
+  std::unique_ptr<ForeignNetwork> network(new ForeignNetwork(pid, fd, std::move(directory)));
   if (fstat(fd, &its) != 0 || stat("/proc/self/ns/net", &ours) != 0) {
     return ErrnoStatus(errno, "cannot look at", path);
   }
