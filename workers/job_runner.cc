@@ -255,17 +255,23 @@ absl::Status JobRunner::Commit(const v1::Commit& commit) {
   return absl::OkStatus();
 }
 
+v1::MemberFailed JobRunner::LogFailure(const v1::JobEpoch& epoch, const absl::Status& status) {
+  RALLY_LOG_ERROR("{}: {}: {}", Name(epoch), absl::StatusCodeToString(status.code()),
+                  std::string(status.message()));
+  v1::MemberFailed failure;
+  *failure.mutable_job() = epoch;
+  failure.set_code(static_cast<int32_t>(status.code()));
+  failure.set_message(WireText(status.message(), kLongestReason));
+  return failure;
+}
+
 // Reports the first error of an epoch. Errors that follow from stopping it are none.
 void JobRunner::Fail(const absl::Status& status) {
   if (!abort_->status().ok()) return;
-  RALLY_LOG_ERROR("{}: {}: {}", Name(epoch_), absl::StatusCodeToString(status.code()),
-                  std::string(status.message()));
   plans_.clear();
   // Keeps this member from doing more. What other members wait for stays open until the Release, so
   // that they do not report this failure's consequences before it is dealt with.
-  failure_.emplace();
-  failure_->set_code(static_cast<int32_t>(status.code()));
-  failure_->set_message(WireText(status.message(), kLongestReason));
+  failure_ = LogFailure(epoch_, status);
   SayFailed();
 }
 
@@ -285,11 +291,8 @@ std::unique_ptr<AttentionKernel> JobRunner::Watched(AttentionKernel* kernel) {
 void JobRunner::ReportLateKernel(const absl::Status& late) {
   const std::optional<v1::JobEpoch> epoch = held();
   if (!epoch.has_value()) return;
-  RALLY_LOG_ERROR("{}: {}", Name(*epoch), std::string(late.message()));
   v1::MemberMessage message;
-  *message.mutable_failed()->mutable_job() = *epoch;
-  message.mutable_failed()->set_code(static_cast<int32_t>(late.code()));
-  message.mutable_failed()->set_message(std::string(late.message()));
+  *message.mutable_failed() = LogFailure(*epoch, late);
   Put(std::move(message));
 }
 

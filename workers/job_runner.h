@@ -79,6 +79,8 @@ class JobRunner : private PoolFeed {
   static constexpr absl::Duration kLongestWait = absl::Hours(1);
 
   static std::string Name(const v1::JobEpoch& epoch);
+  // The error, logged, as it is said.
+  static v1::MemberFailed LogFailure(const v1::JobEpoch& epoch, const absl::Status& status);
 
   // On the thread of Handle. What follows changes of the pool is in job_runner_pool.cc.
   void Enqueue(const v1::CoordinatorMessage& message, const Held& held);
