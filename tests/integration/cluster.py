@@ -205,6 +205,11 @@ class Cluster:
         self.await_phase(job_id, "succeeded")
         return {int(e["step"]["step"]): e["step"]["loss"] for e in events if "step" in e}
 
+    def condition(self, job_id, kind):
+        """Whether a condition is true."""
+        return any(c["type"] == kind and c["status"] == "CONDITION_STATUS_TRUE"
+                   for c in self.status(job_id)["conditions"])
+
     def checksum(self, job_id):
         return self.await_phase(job_id, "succeeded")["weights_checksum"]
 

@@ -217,17 +217,13 @@ class ElasticTest(unittest.TestCase):
         self.cluster.await_step("waits", 5)
         for name in self.servers():
             self.cluster.members.pop(name).kill()
-        await_condition(lambda: self.condition("waits", "AttentionPoolEmpty"), "it waits")
+        await_condition(lambda: self.cluster.condition("waits", "AttentionPoolEmpty"), "it waits")
         step = int(self.cluster.status("waits")["step"])
         time.sleep(1)
         self.assertEqual(int(self.cluster.status("waits")["step"]), step)
         self.add_server()
         found = self.finish("waits", spec)
         self.compare(expected, found, spread)
-
-    def condition(self, job_id, kind):
-        conditions = self.cluster.status(job_id)["conditions"]
-        return any(c["type"] == kind and c["status"] == "CONDITION_STATUS_TRUE" for c in conditions)
 
 
 if __name__ == "__main__":
