@@ -5,6 +5,7 @@
 #include <numeric>
 #include <utility>
 
+#include <absl/status/status.h>
 #include <absl/strings/str_cat.h>
 
 #include "common/check.h"
@@ -45,13 +46,14 @@ void BatchSampler::ShuffleFor(int64_t pass) {
   }
 }
 
-GlobalBatch BatchSampler::Sample(const DataPosition& position) {
+absl::StatusOr<GlobalBatch> BatchSampler::Sample(const DataPosition& position) {
   const int64_t group_count = shape_.chunks / shape_.chunks_per_group();
   const int64_t group_tokens = shape_.chunks_per_group() * shape_.chunk_tokens;
   const auto documents = static_cast<int64_t>(lengths_.size());
   GlobalBatch batch;
   batch.groups.resize(static_cast<size_t>(group_count));
   DataPosition at = position;
+  int64_t room = kMostBatchDocuments;
   for (std::vector<Document>& group : batch.groups) {
     for (int64_t space = group_tokens; space > 0;) {
       if (at.index >= documents) at = {at.pass + 1, 0, 0};
@@ -60,6 +62,12 @@ GlobalBatch BatchSampler::Sample(const DataPosition& position) {
       const int64_t left = lengths_[document] - at.token;
       const int64_t tokens = std::min({space, left, shape_.max_document_tokens});
       if (tokens > 0) {
+        if (--room < 0) {
+          return absl::InvalidArgumentError(
+              absl::StrCat("batch: ", shape_.chunks, " chunks of ", shape_.chunk_tokens,
+                           " tokens hold more than ", kMostBatchDocuments,
+                           " documents of this dataset; lower batch.chunks or batch.chunk_tokens"));
+        }
         // The document's last token has no successor to predict.
         group.push_back(
             {sources_[document], at.token, tokens, tokens == left ? tokens - 1 : tokens});

@@ -17,12 +17,17 @@
 #include <cstdint>
 #include <vector>
 
+#include <absl/status/statusor.h>
 #include <absl/types/span.h>
 
 #include "scheduler/document.h"
 #include "scheduler/plan.h"
 
 namespace rally {
+
+// Most documents of a global batch: planning takes seconds then, and a message of the plan comes
+// near its largest size.
+inline constexpr int64_t kMostBatchDocuments = 1 << 20;
 
 struct BatchShape {
   int64_t chunk_tokens = 2048;         // Tokens of one chunk, at least 1.
@@ -33,6 +38,7 @@ struct BatchShape {
   int64_t chunks_per_group() const {
     return (max_document_tokens + chunk_tokens - 1) / chunk_tokens;
   }
+  int64_t tokens() const { return chunk_tokens * chunks; }
   friend bool operator==(const BatchShape&, const BatchShape&) = default;
 };
 
@@ -49,7 +55,8 @@ class BatchSampler {
   BatchSampler(absl::Span<const int64_t> lengths, absl::Span<const int64_t> sources,
                BatchShape shape, uint64_t seed, bool shuffle);
 
-  GlobalBatch Sample(const DataPosition& position);
+  // InvalidArgument when the batch would hold more than kMostBatchDocuments.
+  absl::StatusOr<GlobalBatch> Sample(const DataPosition& position);
 
  private:
   void ShuffleFor(int64_t pass);

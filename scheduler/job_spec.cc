@@ -75,6 +75,13 @@ absl::Status ValidateBatch(const BatchShape& batch, int32_t workers) {
   RALLY_RETURN_IF_ERROR(CheckInteger("batch.chunks", batch.chunks, 1, 65536));
   RALLY_RETURN_IF_ERROR(CheckInteger("batch.max_document_tokens", batch.max_document_tokens, 16,
                                      batch.chunk_tokens * workers));
+  const int64_t fewest = batch.tokens() / batch.max_document_tokens;
+  if (fewest > kMostBatchDocuments) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "batch.chunks: ", batch.chunks, " chunks of ", batch.chunk_tokens, " tokens are ", fewest,
+        " documents of batch.max_document_tokens, which is ", batch.max_document_tokens,
+        ", or more; a batch holds at most ", kMostBatchDocuments));
+  }
   const int64_t span = batch.chunks_per_group();
   const auto reject = [&](absl::string_view what, int64_t count) {
     return absl::InvalidArgumentError(absl::StrCat(

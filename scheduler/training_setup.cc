@@ -34,15 +34,17 @@ Topology TopologyOf(const TrainingSetup& setup, bool all_stages) {
   return topology;
 }
 
-std::vector<GlobalBatch> SampleBatches(const TrainingSetup& setup,
-                                       absl::Span<const int64_t> lengths, int batches) {
+absl::StatusOr<std::vector<GlobalBatch>> SampleBatches(const TrainingSetup& setup,
+                                                       absl::Span<const int64_t> lengths,
+                                                       int batches) {
   std::vector<int64_t> sources(lengths.size());
   std::iota(sources.begin(), sources.end(), 0);
   BatchSampler sampler(lengths, sources, ShapeOf(setup), /*seed=*/1, /*shuffle=*/false);
   std::vector<GlobalBatch> result;
   DataPosition position;
   for (int i = 0; i < batches; ++i) {
-    result.push_back(sampler.Sample(position));
+    RALLY_ASSIGN_OR_RETURN(GlobalBatch batch, sampler.Sample(position));
+    result.push_back(std::move(batch));
     position = result.back().next_position;
   }
   return result;
@@ -223,8 +225,8 @@ absl::StatusOr<SetupForecast> ForecastSetup(const TrainingSetup& setup, const Co
                                             const Disturbances& disturbances, bool timeline) {
   RALLY_RETURN_IF_ERROR(CheckSetup(setup));
   SetupForecast forecast;
-  const std::vector<GlobalBatch> arriving =
-      SampleBatches(setup, lengths, setup.defer ? 2 * batches : batches);
+  RALLY_ASSIGN_OR_RETURN(const std::vector<GlobalBatch> arriving,
+                         SampleBatches(setup, lengths, setup.defer ? 2 * batches : batches));
   const std::vector<GlobalBatch> leaving = setup.defer ? Defer(setup, arriving) : arriving;
   for (const GlobalBatch& batch : leaving) {
     RALLY_ASSIGN_OR_RETURN(StepForecast step,

@@ -52,7 +52,7 @@ std::shared_ptr<Plan> MakePlan(const JobSpec& spec, const Corpus& corpus, int64_
   std::vector<int64_t> sources(corpus.lengths.size());
   std::iota(sources.begin(), sources.end(), 0);
   BatchSampler sampler(corpus.lengths, sources, spec.batch, spec.data.seed, spec.data.shuffle);
-  const GlobalBatch batch = sampler.Sample(position);
+  const GlobalBatch batch = *sampler.Sample(position);
   PlannerOptions options;
   options.query_granularity = 8;  // Tiny documents are to be cut too.
   PlanInput input;

@@ -291,6 +291,18 @@ INSTANTIATE_TEST_SUITE_P(
         RangeCase{"deadline_seconds", "-1", "[0, 1000000000]",
                   RALLY_SPOIL(set_deadline_seconds(-1))}));
 
+// Each factor alone is in range.
+TEST(ConvertSpecTest, ABatchIsNotOfMoreDocumentsThanCanBePlanned) {
+  v1::JobSpec message = Minimal();
+  message.mutable_batch()->set_chunk_tokens(4194304);
+  message.mutable_batch()->set_chunks(65536);
+  message.mutable_batch()->set_max_document_tokens(4194304);
+  EXPECT_TRUE(FromProto(message).ok());
+  message.mutable_batch()->set_max_document_tokens(16);
+  EXPECT_THAT(std::string(FromProto(message).status().message()),
+              StartsWith("batch.chunks: 65536 chunks of 4194304 tokens are 17179869184 documents"));
+}
+
 TEST(ConvertSpecTest, ADocumentsChunksMustDivideWorkersAndChunks) {
   v1::JobSpec message = Minimal();
   message.set_workers(3);

@@ -42,7 +42,7 @@ void Fill(Random* random, RandomInput* made) {
   const std::vector<int64_t> lengths = test::HeavyTailedLengths(
       400, std::max(median, static_cast<double>(chunk_tokens) / 50), 100'000, random);
   std::vector<int64_t> sources(lengths.size());
-  made->batch = BatchSampler(lengths, sources, input.shape, 1, false).Sample({});
+  made->batch = *BatchSampler(lengths, sources, input.shape, 1, false).Sample({});
   input.batch = &made->batch;
   input.topology = {static_cast<int32_t>(workers), static_cast<int32_t>(Between(0, 3, random)),
                     Between(0, 1, random) == 1};

@@ -4,8 +4,11 @@
 #include <cstdint>
 #include <map>
 #include <numeric>
+#include <string>
 #include <vector>
 
+#include <absl/status/status.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace rally {
@@ -27,7 +30,7 @@ TEST(BatchSamplerTest, FillsGroupsToTheLastTokenAndCutsWhatIsLeft) {
   const std::vector<int64_t> lengths = {5, 25, 7};
   const std::vector<int64_t> sources = {100, 200, 300};
   BatchSampler sampler(lengths, sources, {10, 4, 20}, 1, /*shuffle=*/false);
-  const GlobalBatch batch = sampler.Sample({});
+  const GlobalBatch batch = *sampler.Sample({});
   ASSERT_EQ(batch.groups.size(), 2u);
   // The piece of 200 is cut at the group's end; what ends where its document ends loses a target.
   EXPECT_EQ(batch.groups[0], (std::vector<Document>{{100, 0, 5, 4}, {200, 0, 15, 15}}));
@@ -40,7 +43,20 @@ TEST(BatchSamplerTest, KeepsPiecesToTheLongestAllowed) {
   const std::vector<int64_t> lengths = {25};
   const std::vector<int64_t> sources = {0};
   BatchSampler sampler(lengths, sources, {20, 1, 10}, 1, false);
-  EXPECT_EQ(sampler.Sample({}).groups[0], (std::vector<Document>{{0, 0, 10, 10}, {0, 10, 10, 10}}));
+  EXPECT_EQ(sampler.Sample({})->groups[0],
+            (std::vector<Document>{{0, 0, 10, 10}, {0, 10, 10, 10}}));
+}
+
+TEST(BatchSamplerTest, RefusesMoreDocumentsThanABatchHolds) {
+  const std::vector<int64_t> lengths = {1};
+  const std::vector<int64_t> sources = {0};
+  const auto sample = [&](int64_t chunks) {
+    return BatchSampler(lengths, sources, {1024, chunks, 1024}, 1, false).Sample({});
+  };
+  ASSERT_TRUE(sample(kMostBatchDocuments / 1024).ok());
+  const absl::Status status = sample(kMostBatchDocuments / 1024 + 1).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), testing::HasSubstr("lower batch.chunks"));
 }
 
 TEST(BatchSamplerTest, LosesNoTokenAndNoTargetOverAPass) {
@@ -52,7 +68,7 @@ TEST(BatchSamplerTest, LosesNoTokenAndNoTargetOverAPass) {
   std::map<int64_t, int64_t> targets;
   DataPosition position;
   while (position.pass == 0) {
-    const GlobalBatch batch = sampler.Sample(position);
+    const GlobalBatch batch = *sampler.Sample(position);
     for (const auto& group : batch.groups) {
       EXPECT_EQ(Tokens(group), 16);
       for (const Document& document : group) {
@@ -79,14 +95,14 @@ TEST(BatchSamplerTest, DependsOnThePositionOnly) {
   std::vector<GlobalBatch> batches;
   for (int i = 0; i < 8; ++i) {
     positions.push_back(position);
-    batches.push_back(one.Sample(position));
+    batches.push_back(*one.Sample(position));
     position = batches.back().next_position;
   }
   for (int i = 7; i >= 0; --i) {
     BatchSampler fresh(lengths, sources, {8, 4, 16}, 5, true);
-    const GlobalBatch batch = fresh.Sample(positions[i]);
+    const GlobalBatch batch = *fresh.Sample(positions[i]);
     EXPECT_EQ(batch.groups, batches[i].groups);
-    EXPECT_EQ(one.Sample(positions[i]).groups, batches[i].groups);
+    EXPECT_EQ(one.Sample(positions[i])->groups, batches[i].groups);
   }
 }
 
@@ -96,7 +112,7 @@ TEST(BatchSamplerTest, ShufflesEachPassAnew) {
   const auto order = [&](uint64_t seed, int64_t pass) {
     BatchSampler sampler(lengths, sources, {64, 1, 64}, seed, true);
     std::vector<int64_t> visited;
-    const GlobalBatch batch = sampler.Sample({pass, 0, 0});
+    const GlobalBatch batch = *sampler.Sample({pass, 0, 0});
     for (const Document& document : batch.groups[0]) visited.push_back(document.source);
     return visited;
   };

@@ -58,9 +58,9 @@ std::vector<GlobalBatch> Sampled(const BatchShape& shape, int batches, uint64_t 
   std::vector<int64_t> sources(lengths.size());
   for (size_t i = 0; i < sources.size(); ++i) sources[i] = static_cast<int64_t>(i);
   BatchSampler sampler(lengths, sources, shape, seed, true);
-  std::vector<GlobalBatch> sampled = {sampler.Sample({})};
+  std::vector<GlobalBatch> sampled = {*sampler.Sample({})};
   while (static_cast<int>(sampled.size()) < batches) {
-    sampled.push_back(sampler.Sample(sampled.back().next_position));
+    sampled.push_back(*sampler.Sample(sampled.back().next_position));
   }
   return sampled;
 }

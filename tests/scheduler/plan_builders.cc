@@ -44,7 +44,7 @@ Plan PackLengths(const std::vector<int64_t>& lengths, const BatchShape& shape, i
   std::vector<int64_t> sources(lengths.size());
   for (size_t i = 0; i < sources.size(); ++i) sources[i] = static_cast<int64_t>(i);
   BatchSampler sampler(lengths, sources, shape, /*seed=*/1, /*shuffle=*/false);
-  auto plan = PackInOrder(sampler.Sample({}), shape, workers, ping_pong);
+  auto plan = PackInOrder(*sampler.Sample({}), shape, workers, ping_pong);
   RALLY_CHECK(plan.ok(), std::string(plan.status().message()));
   return *std::move(plan);
 }

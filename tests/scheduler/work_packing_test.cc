@@ -94,7 +94,7 @@ Planned PlanRandom(PlannerKind kind, const BatchShape& shape, int32_t workers,
   std::mt19937_64 random(seed);
   const std::vector<int64_t> lengths = test::HeavyTailedLengths(3000, 600, 1 << 20, &random);
   const std::vector<int64_t> sources(lengths.size());
-  const GlobalBatch batch = BatchSampler(lengths, sources, shape, 1, false).Sample({});
+  const GlobalBatch batch = *BatchSampler(lengths, sources, shape, 1, false).Sample({});
   Planned planned{shape};
   PlanInput input;
   input.batch = &batch;
