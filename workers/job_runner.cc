@@ -9,8 +9,8 @@
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "proto/job_epoch.h"
+#include "proto/wire_text.h"
 #include "workers/attention/watched_kernel.h"
-#include "workers/wire_text.h"
 
 namespace rally {
 namespace {

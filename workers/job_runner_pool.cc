@@ -7,8 +7,8 @@
 
 #include "common/log.h"
 #include "common/status_macros.h"
+#include "proto/wire_text.h"
 #include "workers/job_runner.h"
-#include "workers/wire_text.h"
 
 namespace rally {
 

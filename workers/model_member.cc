@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "proto/convert.h"
+#include "proto/wire_text.h"
 #include "workers/dataset_check.h"
 #include "workers/job_member.h"
 #include "workers/model/checkpoint_directory.h"
@@ -19,7 +20,6 @@
 #include "workers/model/checkpoint_writer.h"
 #include "workers/model/collective.h"
 #include "workers/model/trainer.h"
-#include "workers/wire_text.h"
 
 namespace rally {
 namespace {

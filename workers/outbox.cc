@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "proto/convert.h"
-#include "workers/wire_text.h"
+#include "proto/wire_text.h"
 
 namespace rally {
 namespace {

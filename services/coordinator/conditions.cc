@@ -3,11 +3,18 @@
 #include <absl/strings/ascii.h>
 
 #include "proto/convert.h"
+#include "proto/wire_text.h"
 
 namespace rally {
+namespace {
+
+constexpr size_t kLongestConditionMessage = 8192;  // Bytes.
+
+}  // namespace
 
 bool SetCondition(v1::JobStatus* status, absl::string_view type, bool value,
-                  absl::string_view reason, absl::string_view message, absl::Time now) {
+                  absl::string_view reason, absl::string_view text, absl::Time now) {
+  const std::string message = WireText(text, kLongestConditionMessage);
   const v1::ConditionStatus wanted = value ? v1::CONDITION_STATUS_TRUE : v1::CONDITION_STATUS_FALSE;
   v1::Condition* condition = nullptr;
   for (v1::Condition& candidate : *status->mutable_conditions()) {
@@ -24,7 +31,7 @@ bool SetCondition(v1::JobStatus* status, absl::string_view type, bool value,
   if (condition->status() != wanted) *condition->mutable_last_transition_time() = ToProto(now);
   condition->set_status(wanted);
   condition->set_reason(std::string(reason));
-  condition->set_message(std::string(message));
+  condition->set_message(message);
   return true;
 }
 

@@ -14,7 +14,8 @@
 
 namespace rally {
 
-// Sets the condition of `type`; true when anything but its time changed.
+// Sets the condition of `type`; true when anything but its time changed. The message may be any
+// bytes: it is cut to 8 KiB and made UTF-8.
 bool SetCondition(v1::JobStatus* status, absl::string_view type, bool value,
                   absl::string_view reason, absl::string_view message, absl::Time now);
 

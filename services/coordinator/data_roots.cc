@@ -18,6 +18,7 @@
 #include "common/atomic_file.h"
 #include "common/dataset_format.h"
 #include "common/status_macros.h"
+#include "common/utf8.h"
 
 namespace rally {
 namespace {
@@ -105,6 +106,10 @@ absl::Status DataRoots::ConfinePath(absl::string_view field, std::string* path) 
   absl::StatusOr<std::string> resolved = ResolvePath(*path);
   // Why a path cannot be resolved would tell what there is outside of the roots.
   if (resolved.ok() && Holds(*resolved)) {
+    if (Utf8PrefixLength(*resolved) != resolved->size()) {  // A message could not hold it.
+      return absl::InvalidArgumentError(
+          absl::StrCat(field, ": ", *path, " leads to a path that is not UTF-8"));
+    }
     *path = *std::move(resolved);
     return absl::OkStatus();
   }

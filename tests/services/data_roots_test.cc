@@ -53,6 +53,16 @@ class DataRootsTest : public testing::Test {
   std::string directory_;
 };
 
+// It would be stored with the job, and nobody could read the job any more.
+TEST_F(DataRootsTest, APathThatALinkLeadsToIsTextAsWell) {
+  fs::create_directory(In("root/\xE9t\xE9"));
+  fs::create_symlink("\xE9t\xE9", In("root/newest"));
+  JobSpec spec;
+  spec.data.path = In("root/newest");
+  EXPECT_THAT(std::string(Confine({In("root")}, &spec).message()), HasSubstr("is not UTF-8"));
+  EXPECT_EQ(spec.data.path, In("root/newest"));
+}
+
 TEST_F(DataRootsTest, ResolvesLinksAndDots) {
   const struct {
     std::string path;

@@ -1,6 +1,6 @@
 // WireText: text as protobuf strings must be: valid UTF-8.
-#ifndef RALLY_WORKERS_WIRE_TEXT_H_
-#define RALLY_WORKERS_WIRE_TEXT_H_
+#ifndef RALLY_PROTO_WIRE_TEXT_H_
+#define RALLY_PROTO_WIRE_TEXT_H_
 
 #include <string>
 
@@ -14,4 +14,4 @@ std::string WireText(absl::string_view text, size_t longest);
 
 }  // namespace rally
 
-#endif  // RALLY_WORKERS_WIRE_TEXT_H_
+#endif  // RALLY_PROTO_WIRE_TEXT_H_

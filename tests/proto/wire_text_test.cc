@@ -1,4 +1,4 @@
-#include "workers/wire_text.h"
+#include "proto/wire_text.h"
 
 #include <gtest/gtest.h>
 
