@@ -19,6 +19,7 @@ namespace {
 
 constexpr int32_t kDefaultPageSize = 100;
 constexpr int32_t kMaxPageSize = 1000;
+constexpr size_t kMostPageBytes = 4 << 20;  // A page of one larger job aside.
 
 int64_t CreationNanos(const v1::Job& job) {
   return absl::ToUnixNanos(FromProto(job.create_time()));
@@ -84,12 +85,15 @@ absl::StatusOr<v1::ListJobsResponse> JobBoard::List(const v1::ListJobsRequest& r
     RALLY_ASSIGN_OR_RETURN(before, ParseToken(request.page_token()));
   }
   v1::ListJobsResponse response;
+  size_t bytes = 0;
   absl::MutexLock lock(&mutex_);
   auto end = request.page_token().empty() ? by_time_.end() : by_time_.lower_bound(before);
   for (auto it = std::make_reverse_iterator(end); it != by_time_.rend(); ++it) {
     if (!Matches(*it->second, request)) continue;
-    if (response.jobs_size() == size) {
-      const v1::Job& last = response.jobs(size - 1);
+    bytes += it->second->ByteSizeLong();
+    const int jobs = response.jobs_size();
+    if (jobs == size || (jobs > 0 && bytes > kMostPageBytes)) {
+      const v1::Job& last = response.jobs(jobs - 1);
       response.set_next_page_token(
           absl::BytesToHexString(absl::StrCat(CreationNanos(last), ":", last.job_id())));
       break;

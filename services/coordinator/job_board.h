@@ -27,8 +27,8 @@ class JobBoard {
   std::shared_ptr<const v1::Job> Get(const std::string& job_id) const;
 
   // One page, newest first. The token names the last job of the page before, so jobs that come and
-  // go meanwhile neither repeat nor hide others. InvalidArgument for a page size or token out of
-  // range.
+  // go meanwhile neither repeat nor hide others. A page holds fewer jobs than asked for where it
+  // would grow beyond 4 MiB. InvalidArgument for a page size or token out of range.
   absl::StatusOr<v1::ListJobsResponse> List(const v1::ListJobsRequest& request) const;
 
   std::map<v1::JobPhase, int64_t> CountByPhase() const;

@@ -1,6 +1,8 @@
 #include "services/coordinator/job_board.h"
 
+#include <set>
 #include <string>
+#include <utility>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -33,6 +35,30 @@ TEST(JobBoard, CountsJobsByTheirNewestPhase) {
   board.Remove("a");
   board.Publish(Job("b", v1::JOB_PHASE_FAILED));
   EXPECT_THAT(board.CountByPhase(), UnorderedElementsAre(Pair(v1::JOB_PHASE_FAILED, 1)));
+}
+
+// A message that is too large reaches nobody.
+TEST(JobBoard, APageOfLargeJobsIsShort) {
+  JobBoard board;
+  for (int i = 0; i < 20; ++i) {
+    v1::Job job = Job("job-" + std::to_string(i), v1::JOB_PHASE_QUEUED);
+    job.mutable_spec()->mutable_paced()->set_profile(std::string(1 << 20, '#'));
+    board.Publish(std::move(job));
+  }
+  std::set<std::string> seen;
+  v1::ListJobsRequest request;
+  int pages = 0;
+  do {
+    const absl::StatusOr<v1::ListJobsResponse> page = board.List(request);
+    ASSERT_TRUE(page.ok()) << page.status();
+    ASSERT_FALSE(page->jobs().empty());
+    EXPECT_LE(page->ByteSizeLong(), size_t{4} << 20);
+    for (const v1::Job& job : page->jobs()) EXPECT_TRUE(seen.insert(job.job_id()).second);
+    request.set_page_token(page->next_page_token());
+    ++pages;
+  } while (!request.page_token().empty());
+  EXPECT_EQ(seen.size(), 20u);
+  EXPECT_EQ(pages, 7);
 }
 
 }  // namespace
