@@ -21,6 +21,7 @@
 #include "common/host.h"
 #include "common/log.h"
 #include "common/status_macros.h"
+#include "proto/convert.h"
 #include "proto/limits.h"
 #include "services/coordinator/authenticator.h"
 #include "services/coordinator/change_feed.h"
@@ -173,11 +174,17 @@ class Service final : public Coordinator {
   absl::Status RoomFor(const SubmitJob* submission) const {
     const std::map<std::string, JobState>& jobs = core_.jobs();
     if (submission == nullptr || jobs.contains(submission->job_id)) return absl::OkStatus();
-    const auto active = std::count_if(jobs.begin(), jobs.end(), [](const auto& entry) {
-      return !IsFinal(entry.second.job.status().phase());
-    });
-    return CheckLimit("--max-active-jobs", "jobs that have not ended", active + 1,
-                      options_.limits.active_jobs);
+    int64_t active = 1;
+    auto bytes = static_cast<int64_t>(ToProto(submission->spec).ByteSizeLong());
+    for (const auto& [id, state] : jobs) {
+      if (IsFinal(state.job.status().phase())) continue;
+      ++active;
+      bytes += static_cast<int64_t>(state.job.spec().ByteSizeLong());
+    }
+    RALLY_RETURN_IF_ERROR(CheckLimit("--max-active-jobs", "jobs that have not ended", active,
+                                     options_.limits.active_jobs));
+    return CheckLimit("--max-active-bytes", "bytes of jobs that have not ended", bytes,
+                      options_.limits.active_bytes);
   }
 
   void Do(const AppendJobEvent& action) {

@@ -68,6 +68,7 @@ constexpr LimitFlag kLimitFlags[] = {
     {"max-job-bytes", &ServiceLimits::job_bytes, kMostMessageBytes},
     {"max-job-members", &ServiceLimits::job_members, 2048},
     {"max-active-jobs", &ServiceLimits::active_jobs, 1000000},
+    {"max-active-bytes", &ServiceLimits::active_bytes, int64_t{1} << 40},
     {"max-streams", &ServiceLimits::streams, 1000000},
     {"max-sessions", &ServiceLimits::sessions, 1000000},
 };
@@ -151,6 +152,7 @@ Usage: rally-coordinator [--flag=value ...]
   --max-job-bytes=N       Largest job, in bytes on the wire. Default 1048576.
   --max-job-members=N     Most workers and attention servers that a job may ask for. Default 2048.
   --max-active-jobs=N     Jobs that have not ended. Default 10000.
+  --max-active-bytes=N    Bytes of those on the wire. Default 268435456.
   --max-streams=N         Open streams of users (watch, logs). Default 10000.
   --max-sessions=N        Connected members. Default 4096.
   --max-message-bytes=N   Largest message taken. Default 67108864.

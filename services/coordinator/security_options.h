@@ -38,6 +38,7 @@ struct ServiceLimits {
   int64_t job_bytes = 1 << 20;                // --max-job-bytes: of a job in wire form.
   int64_t job_members = 2048;                 // --max-job-members: that a job asks for.
   int64_t active_jobs = 10000;                // --max-active-jobs: that have not ended.
+  int64_t active_bytes = 256 << 20;           // --max-active-bytes: of those, in wire form.
   int64_t streams = 10000;                    // --max-streams: of WatchJob and StreamLogs, open.
   int64_t sessions = 4096;                    // --max-sessions: of members, open.
 };

@@ -54,6 +54,19 @@ TEST_F(CoordinatorLimitsTest, ActiveJobsAreLimited) {
   EXPECT_TRUE(Submit("third", Spec(3)).ok());
 }
 
+TEST_F(CoordinatorLimitsTest, ActiveJobsBytesAreLimited) {
+  v1::Job first;
+  ASSERT_TRUE(Submit("job", Spec(3), &first).ok());
+  const auto bytes = static_cast<int64_t>(first.spec().ByteSizeLong());
+  options_.limits.active_bytes = 3 * bytes - 1;
+  Restart();
+  ASSERT_TRUE(Submit("second", Spec(3)).ok());
+  ExpectExhausted(Submit("third", Spec(3)),
+                  "--max-active-bytes: bytes of jobs that have not ended would be " +
+                      std::to_string(3 * bytes));
+  EXPECT_TRUE(Submit("second", Spec(3)).ok());  // Known.
+}
+
 TEST_F(CoordinatorLimitsTest, AJobsSizeIsLimited) {
   options_.limits.job_members = 3;
   options_.limits.job_bytes = 2000;
