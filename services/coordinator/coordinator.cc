@@ -58,8 +58,8 @@ class Service final : public Coordinator {
         core_(WithSecrets(options.core)),
         planner_(Clock::Real(), [this](Event event) { events_.Put(std::move(event)); }),
         cluster_(&events_, options.limits.sessions),
-        jobs_(&board_, store_.get(), &feed_, &events_, &metrics_, std::move(roots),
-              options.limits) {}
+        roots_(std::move(roots)),
+        jobs_(&board_, store_.get(), &feed_, &events_, &metrics_, roots_, options.limits) {}
 
   ~Service() override {
     // From here on nothing is decided any more, so nothing that the end of the sessions looks like
@@ -76,7 +76,10 @@ class Service final : public Coordinator {
 
   absl::Status Run() {
     RALLY_ASSIGN_OR_RETURN(std::vector<StoredJob> stored, store_->LoadJobs());
-    for (const StoredJob& job : stored) board_.Publish(job.job);
+    for (StoredJob& job : stored) {
+      if (!IsFinal(job.job.status().phase())) job.allowed = Allow(&job.job);
+      board_.Publish(job.job);
+    }
     std::vector<Event> recover;
     recover.push_back(Recover{std::move(stored)});
     RALLY_RETURN_IF_ERROR(Handle(recover));
@@ -99,6 +102,16 @@ class Service final : public Coordinator {
   const ListenAddress& http_address() const override { return http_->address(); }
 
  private:
+  // A job that was admitted before, under the data roots of now. OK for a spec that makes no sense
+  // any more: the core says so.
+  absl::Status Allow(v1::Job* job) const {
+    absl::StatusOr<JobSpec> spec = FromProto(job->spec());
+    if (!spec.ok()) return absl::OkStatus();
+    RALLY_RETURN_IF_ERROR(roots_.Confine(&*spec));
+    *job->mutable_spec() = ToProto(*spec);
+    return absl::OkStatus();
+  }
+
   absl::Status StartGrpc() {
     RALLY_RETURN_IF_ERROR(ProbeListen(options_.grpc));
     RALLY_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ServerCredentials> credentials,
@@ -240,6 +253,7 @@ class Service final : public Coordinator {
   CoordinatorCore core_;  // The loop's own, once it runs.
   PlannerThread planner_;
   ClusterServiceImpl cluster_;
+  const DataRoots roots_;
   JobServiceImpl jobs_;
   std::shared_ptr<Authenticator> authenticator_;
   ListenAddress grpc_address_;

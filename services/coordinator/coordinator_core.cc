@@ -82,8 +82,9 @@ void CoordinatorCore::On(const Recover& event) {
       continue;
     }
     active_.insert(stored.job.job_id());
-    if (!spec.ok()) {
-      FinishJob(&state, v1::JOB_PHASE_FAILED, "InvalidArgument", spec.status().message());
+    const absl::Status& good = spec.ok() ? stored.allowed : spec.status();
+    if (!good.ok()) {
+      FinishJob(&state, v1::JOB_PHASE_FAILED, ReasonOf(good.code()), good.message());
       continue;
     }
     const v1::Condition* cancelling = FindCondition(stored.job.status(), "Cancelling");

@@ -58,6 +58,7 @@ struct PlannedRound {
 struct StoredJob {
   v1::Job job;
   int64_t last_sequence = 0;
+  absl::Status allowed;  // Why a job that has not ended may not go on, its paths for one.
 };
 struct Recover {
   std::vector<StoredJob> jobs;

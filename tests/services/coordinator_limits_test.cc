@@ -177,6 +177,21 @@ TEST_F(CoordinatorLimitsTest, JobsStayBelowTheDataRoots) {
   EXPECT_TRUE(Submit("job", spec).ok());  // The same again.
 }
 
+TEST_F(CoordinatorLimitsTest, JobsOutsideOfNewDataRootsEnd) {
+  std::filesystem::create_directory(Directory("root"));
+  ASSERT_TRUE(Submit("outside", Spec(3)).ok());
+  v1::JobSpec spec = Spec(3);
+  WriteDataset(Directory("root") + "/data", {10, 20, 30, 40, 50, 60});
+  spec.mutable_data()->set_path(Directory("root") + "/data");
+  ASSERT_TRUE(Submit("inside", spec).ok());
+  options_.security.data_roots = {Directory("root")};
+  Restart();
+  EXPECT_EQ(Get("inside").status().phase(), v1::JOB_PHASE_QUEUED);
+  const v1::Job ended = Get("outside");
+  EXPECT_EQ(ended.status().phase(), v1::JOB_PHASE_FAILED);
+  EXPECT_THAT(ended.DebugString(), HasSubstr("data.path: " + Directory("data")));
+}
+
 TEST(CheckExposureTest, OtherMachinesMustBeKeptOutOrLetIn) {
   const ListenAddress loopback = {"127.0.0.1", 7070};
   SecurityOptions none;
