@@ -151,10 +151,14 @@ void CoordinatorCore::On(const PlanFailed& event) {
   if (found == jobs_.end() || !found->second.run.has_value()) return;
   JobState* state = &found->second;
   if (state->run->epoch != event.epoch) return;
-  EndRun(state, /*abort=*/true, "planning failed");
-  FinishJob(
-      state, v1::JOB_PHASE_FAILED, "PlanningFailed",
-      absl::StrCat(absl::StatusCodeToString(event.status.code()), ": ", event.status.message()));
+  const std::string text =
+      absl::StrCat(absl::StatusCodeToString(event.status.code()), ": ", event.status.message());
+  if (IsUserError(event.status.code()) && state->run->stop != StopReason::kCancel) {
+    EndRun(state, /*abort=*/true, "planning failed");
+    FinishJob(state, v1::JOB_PHASE_FAILED, "PlanningFailed", text);
+  } else {
+    Interrupt(state, "PlanningFailed", text);
+  }
   Schedule();
 }
 

@@ -260,6 +260,32 @@ TEST_F(CoreRunTest, SilentMembersAreLost) {
   core_.Apply(Tick{});
   EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_RUNNING);
   core_.Advance(absl::Seconds(2));
+TEST_F(CoreRunTest, PlanningThatFailsForTheMachinesReasonsIsTriedAgain) {
+  Begin();
+  core_.Apply(PlanFailed{"job", 1, absl::UnavailableError("too many open files")});
+  EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_QUEUED);
+  EXPECT_EQ(core_.job("job").status().restarts(), 1);
+  EXPECT_THAT(FindCondition(core_.job("job").status(), "Ready")->message(),
+              HasSubstr("UNAVAILABLE: too many open files"));
+  core_ = CoreHarness();
+  Begin();
+  core_.Apply(PlanFailed{"job", 1, absl::InvalidArgumentError("no such plan")});
+  EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_FAILED);
+  EXPECT_EQ(FindCondition(core_.job("job").status(), "Completed")->reason(), "PlanningFailed");
+}
+
+TEST_F(CoreRunTest, ACancelOutlivesPlanningThatFails) {
+  for (const absl::Status& status :
+       {absl::UnavailableError("later"), absl::InvalidArgumentError("no such plan")}) {
+    core_ = CoreHarness();
+    Begin();
+    core_.Apply(CancelJob{2, "job", absl::Seconds(30)});
+    core_.Apply(PlanFailed{"job", 1, status});
+    EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_CANCELLED) << status;
+    EXPECT_EQ(core_.job("job").status().restarts(), 0);
+  }
+}
+
   core_.Apply(Tick{});
   EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_QUEUED);
   EXPECT_THAT(FindCondition(core_.job("job").status(), "Ready")->message(),

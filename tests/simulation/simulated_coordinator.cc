@@ -241,7 +241,9 @@ void SimulatedCoordinator::PlanNext() {
                 request.key.round, ", step ", request.key.step,
                 request.resumed == nullptr ? "" : ", laid over another pool");
     if (world_.random.Chance(world_.faults.failed_plan)) {
-      Post(PlanFailed{request.job_id, request.epoch, absl::InvalidArgumentError("no such plan")});
+      Post(PlanFailed{request.job_id, request.epoch,
+                      world_.random.Chance(0.5) ? absl::InvalidArgumentError("no such plan")
+                                                : absl::UnavailableError("no file to be had")});
     } else {
       Post(PlanReady{request.job_id, request.epoch, MakeUpPlan(request)});
     }
