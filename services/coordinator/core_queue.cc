@@ -47,7 +47,7 @@ std::vector<JobState*> Queue(const std::set<std::string>& active,
 
 void CoordinatorCore::Schedule() {
   FillPools();
-  const JobState* blocked_by = nullptr;
+  bool blocked = false;
   for (JobState* state : Queue(active_, &jobs_)) {
     if (!MayStart(*state)) {
       if (now_ < state->retry_at) {
@@ -59,12 +59,12 @@ void CoordinatorCore::Schedule() {
       continue;
     }
     if (state->run.has_value()) {
-      if (blocked_by == nullptr) blocked_by = state;
+      blocked = true;
       continue;
     }
-    if (blocked_by != nullptr) {
-      Set(state, "Scheduled", false, "WaitsForEarlierJob",
-          absl::StrCat("job \"", blocked_by->job.job_id(), "\" is ahead in the queue"));
+    if (blocked) {
+      // Whose turn it is changes with every start: were it said, each of these would be told.
+      Set(state, "Scheduled", false, "WaitsForEarlierJob", "jobs ahead of it in the queue wait");
       continue;
     }
     const std::shared_ptr<const JobSpec> spec = NextSpec(*state);
@@ -73,7 +73,7 @@ void CoordinatorCore::Schedule() {
       StartRun(state, spec, placement.members, placement.single_host);
     } else {
       Set(state, "Scheduled", false, placement.reason, placement.message);
-      blocked_by = state;
+      blocked = true;
     }
   }
 }
