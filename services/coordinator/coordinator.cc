@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <iterator>
 #include <map>
 #include <optional>
@@ -142,18 +143,23 @@ class Service final : public Coordinator {
   }
 
   void Loop() {
-    absl::Time next_tick = absl::Now();
+    // The wall clock may be set.
+    std::chrono::steady_clock::time_point next_tick = std::chrono::steady_clock::now();
+    // Once a tick is due: events that had come before, which it must not overtake. It asks who has
+    // been silent.
+    std::optional<size_t> ahead;
     while (!events_.closed()) {
-      std::vector<Event> batch;
-      std::optional<Event> event = events_.Take(next_tick);
-      while (event.has_value()) {
-        batch.push_back(*std::move(event));
-        if (batch.size() == kMaxBatch) break;
-        event = events_.Take(absl::InfinitePast());
+      std::vector<Event> batch =
+          TakeBatch(absl::FromChrono(next_tick - std::chrono::steady_clock::now()));
+      if (ahead.has_value()) {
+        *ahead -= std::min(*ahead, batch.size());
+      } else if (std::chrono::steady_clock::now() >= next_tick) {
+        ahead = events_.size();
       }
-      if (absl::Now() >= next_tick) {
+      if (ahead == 0u) {
         batch.push_back(Tick{});
-        next_tick = absl::Now() + kTickInterval;
+        next_tick = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(kTickInterval);
+        ahead.reset();
       }
       const absl::Status status = Handle(batch);
       if (status.ok()) continue;
@@ -162,6 +168,18 @@ class Service final : public Coordinator {
       events_.Close();
       if (options_.on_fatal) options_.on_fatal(status);
     }
+  }
+
+  // Waits for the first event until `timeout`; takes what has come by then.
+  std::vector<Event> TakeBatch(absl::Duration timeout) {
+    std::vector<Event> batch;
+    std::optional<Event> event = events_.Take(timeout);
+    while (event.has_value()) {
+      batch.push_back(*std::move(event));
+      if (batch.size() == kMaxBatch) break;
+      event = events_.Take(absl::ZeroDuration());
+    }
+    return batch;
   }
 
   absl::Status Handle(const std::vector<Event>& batch) {

@@ -44,6 +44,7 @@ std::string AwaitedBy(const Run& run) {
 }  // namespace
 
 std::vector<Action> CoordinatorCore::Apply(const Event& event, absl::Time now) {
+  lived_ += std::clamp(now - now_, absl::ZeroDuration(), options_.longest_gap);
   now_ = now;
   std::visit([this](const auto& concrete) { On(concrete); }, event);
   Flush();
@@ -76,7 +77,7 @@ void CoordinatorCore::On(const Recover& event) {
     state.job = stored.job;
     state.last_sequence = stored.last_sequence;
     state.spec = std::make_shared<const JobSpec>(spec.ok() ? *spec : JobSpec{});
-    state.queued_since = now_;
+    state.queued_since = lived_;
     if (IsFinal(stored.job.status().phase())) {
       ended_.emplace(FromProto(stored.job.end_time()), stored.job.job_id());
       continue;
@@ -124,7 +125,7 @@ void CoordinatorCore::On(const SubmitJob& event) {
   state.job.set_job_id(event.job_id);
   *state.job.mutable_spec() = ToProto(event.spec);
   *state.job.mutable_create_time() = ToProto(now_);
-  state.queued_since = now_;
+  state.queued_since = lived_;
   state.job.mutable_status()->set_total_steps(event.spec.training.steps);
   state.job.mutable_status()->set_epoch(1);
   SetPhase(&state, v1::JOB_PHASE_QUEUED);
@@ -146,7 +147,7 @@ void CoordinatorCore::On(const CancelJob& event) {
       EndRun(&state, /*abort=*/true, "the job was cancelled");
       FinishJob(&state, v1::JOB_PHASE_CANCELLED, "Cancelled", "cancelled on request");
     } else {
-      const absl::Time deadline = now_ + event.grace;
+      const absl::Time deadline = lived_ + event.grace;
       state.cancel_deadline = std::min(deadline, state.cancel_deadline.value_or(deadline));
       state.run->stop = StopReason::kCancel;
     }
@@ -180,9 +181,9 @@ void CoordinatorCore::On(const ListProcesses& event) {
 void CoordinatorCore::On(const Tick&) {
   std::vector<std::string> silent;
   for (const auto& [id, member] : members_.members()) {
-    if (now_ - member.last_seen > options_.member_timeout) silent.push_back(id);
+    if (lived_ - member.last_seen > options_.member_timeout) silent.push_back(id);
     if (member.releasing_since.has_value() &&
-        now_ - *member.releasing_since > options_.release_timeout) {
+        lived_ - *member.releasing_since > options_.release_timeout) {
       silent.push_back(id);
     }
   }
@@ -206,16 +207,16 @@ void CoordinatorCore::On(const Tick&) {
 
 void CoordinatorCore::CheckTimeouts(JobState* state) {
   Run& run = *state->run;
-  if (AwaitsServers(*state)) run.last_round_end = now_;  // That may take as long as it likes.
-  if (state->cancel_deadline.has_value() && now_ >= *state->cancel_deadline) {
+  if (AwaitsServers(*state)) MarkRoundEnd(&run);  // That may take as long as it likes.
+  if (state->cancel_deadline.has_value() && lived_ >= *state->cancel_deadline) {
     EndRun(state, /*abort=*/true, "the grace period is over");
     FinishJob(state, v1::JOB_PHASE_CANCELLED, "Cancelled",
               "cancelled on request; stopped at the end of the grace period");
-  } else if (!run.running && now_ - run.started > options_.start_timeout) {
+  } else if (!run.running && lived_ - run.started > options_.start_timeout) {
     Interrupt(state, "StartTimeout",
               absl::StrCat("members were not ready after ",
                            absl::FormatDuration(options_.start_timeout)));
-  } else if (run.running && now_ - run.last_round_end > options_.round_timeout) {
+  } else if (run.running && lived_ - run.waiting_since > options_.round_timeout) {
     Interrupt(state, "RoundTimeout",
               absl::StrCat("no round has ended for ", absl::FormatDuration(options_.round_timeout),
                            ", waiting for ", AwaitedBy(run)));

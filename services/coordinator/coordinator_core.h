@@ -20,6 +20,10 @@
 //
 // A job past its deadline is stopped as by a cancel, and has failed.
 //
+// Others' silence is counted in the time that the core itself has lived through: what lies between
+// two events counts no more than CoreOptions::longest_gap. Whoever could not speak since the
+// coordinator stood still, or its clock was set, has not been silent.
+//
 // Messages of another epoch than the member holds are dropped.
 //
 // Jobs that have ended are kept as history; the oldest of them go when there are more than
@@ -63,6 +67,8 @@ struct CoreOptions {
   absl::Duration adoption_timeout = absl::Seconds(30);  // For a job's workers to come back.
   int64_t ended_jobs = 1000;                            // Jobs that have ended and are still known.
   absl::Duration ended_ttl = absl::Hours(30 * 24);      // And how long they are.
+  // Between two events, ticks among them: more is the coordinator's own standing still.
+  absl::Duration longest_gap = absl::Milliseconds(300);
   // Transports that may fail in one round without a member being lost, before the job starts anew.
   int32_t pool_failures = 5;
   // A secret for an epoch's data plane (Connect::secret). None: its addresses are the secret.
@@ -126,6 +132,7 @@ class CoordinatorCore {
   bool FinishStep(JobState* state, const RoundProgress& round);
   void FinishValidation(JobState* state, const RoundProgress& round);
   void FinishRound(JobState* state);
+  void MarkRoundEnd(Run* run);
 
   // core_pool.cc: the attention servers of a running job.
   // Whether the job can do with other attention servers than it has, at any moment from now on.
@@ -186,8 +193,11 @@ class CoordinatorCore {
   std::set<std::pair<absl::Time, std::string>> ended_;  // The others, by the time of their end.
   MemberTable members_;
 
-  // Only during Apply.
+  // Of the last event. `lived_` counts silence (see above) from an arbitrary beginning.
   absl::Time now_;
+  absl::Time lived_;
+
+  // Only during Apply.
   std::set<std::string> dirty_;
   std::vector<Action> persistent_;  // Done before `visible_`.
   std::vector<Action> visible_;

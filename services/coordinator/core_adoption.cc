@@ -48,8 +48,8 @@ std::pair<int64_t, bool> HowFar(const v1::Standing& standing) {
 
 void CoordinatorCore::BeginAdoption(JobState* state) {
   state->adoption = Adoption{WithWorkers(*state, state->job.status().workers()),
-                             now_ + options_.adoption_timeout,
-                             now_,
+                             lived_ + options_.adoption_timeout,
+                             lived_,
                              {}};
   Set(state, "Ready", false, "CoordinatorRestarted", "the members are awaited");
 }
@@ -69,7 +69,7 @@ bool CoordinatorCore::TakeBack(Member* member, const v1::Hello& hello) {
       !state->adoption->members.emplace(rank, member->id).second) {
     return false;
   }
-  state->adoption->last_hello = now_;
+  state->adoption->last_hello = lived_;
   member->job_id = state->job.job_id();
   member->epoch = status.epoch();
   member->told_epoch = epoch;
@@ -107,8 +107,8 @@ void CoordinatorCore::ContinueAdoption(JobState* state) {
       std::next(adoption.members.begin(), workers - 1)->first == adoption.spec->workers - 1;
   const bool all =
       adoption.members.size() == static_cast<size_t>(adoption.spec->topology().ranks());
-  if (!all_workers || (!all && now_ - adoption.last_hello < kServersMayCome)) {
-    if (now_ < adoption.deadline) return;
+  if (!all_workers || (!all && lived_ - adoption.last_hello < kServersMayCome)) {
+    if (lived_ < adoption.deadline) return;
     EndAdoption(state, "the job starts anew");
     Requeue(state, "CoordinatorRestarted",
             "the coordinator was restarted, and not all workers came back");
@@ -122,8 +122,8 @@ void CoordinatorCore::ContinueAdoption(JobState* state) {
     members_.Find(id)->rank = run.ranks();
     run.members.push_back(id);
   }
-  run.started = now_;
-  run.last_round_end = now_;
+  run.started = lived_;
+  MarkRoundEnd(&run);
   run.connected = true;
   run.running = true;
   run.adopted = true;

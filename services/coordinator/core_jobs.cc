@@ -159,7 +159,7 @@ void CoordinatorCore::Requeue(JobState* state, absl::string_view reason,
   RALLY_CHECK(!state->run.has_value(), "a job with a run cannot be queued");
   v1::JobStatus* status = state->job.mutable_status();
   status->set_epoch(status->epoch() + 1);
-  state->queued_since = now_;
+  state->queued_since = lived_;
   SetPhase(state, v1::JOB_PHASE_QUEUED);
   Set(state, "Scheduled", false, reason, message);
   Set(state, "Ready", false, reason, message);

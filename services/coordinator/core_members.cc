@@ -29,7 +29,7 @@ void CoordinatorCore::On(const MemberHello& event) {
                                        .host = event.hello.host(),
                                        .process_id = event.hello.process_id(),
                                        .session = event.session,
-                                       .last_seen = now_});
+                                       .last_seen = lived_});
   v1::CoordinatorMessage message;
   *message.mutable_welcome()->mutable_heartbeat_interval() = ToProto(options_.heartbeat_interval);
   Send(*member, std::move(message));
@@ -69,7 +69,7 @@ void CoordinatorCore::Lose(const std::string& member_id, absl::string_view reaso
 void CoordinatorCore::On(const MemberSaid& event) {
   Member* member = members_.Find(event.member_id, event.session);
   if (member == nullptr) return;
-  member->last_seen = now_;
+  member->last_seen = lived_;
   const v1::MemberMessage& message = event.message;
   JobState* state = nullptr;
   switch (message.message_case()) {
@@ -205,7 +205,7 @@ void CoordinatorCore::ReleaseMember(Member* member, bool abort, absl::string_vie
   release->set_abort(abort);
   release->set_reason(std::string(reason));
   Send(*member, std::move(message));
-  member->releasing_since = now_;
+  member->releasing_since = lived_;
 }
 
 }  // namespace rally

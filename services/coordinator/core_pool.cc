@@ -54,7 +54,7 @@ void CoordinatorCore::ChangePool(JobState* state, absl::string_view reason) {
   TellPool(state, reason);
   run.prepared.assign(run.members.size(), std::nullopt);
   run.regrouping = true;
-  run.regroup_began = now_;
+  run.regroup_began = lived_;
   run.resumed.reset();
   run.trouble_since.reset();
   // A plan that no member has was made for the last pool.
@@ -239,7 +239,7 @@ void CoordinatorCore::ConnectPool(JobState* state) {
 void CoordinatorCore::OnTrouble(const Member& member, JobState* state, const v1::Trouble& message) {
   Run& run = *state->run;
   const bool news = message.job().epoch() == run.epoch && !run.regrouping;
-  if (!run.trouble_since.has_value()) run.trouble_since = now_;
+  if (!run.trouble_since.has_value()) run.trouble_since = lived_;
   LoseSilentServers(state);
   if (!news || !message.failed() || !state->run.has_value() || run.regrouping) return;
   const std::string text =
@@ -258,13 +258,13 @@ void CoordinatorCore::LoseSilentServers(JobState* state) {
   const bool missed = run.trouble_since.has_value() || MissesReports(run) ||
                       (run.regrouping && !run.resumed.has_value());
   if (!missed || !CanChangePool(*state)) return;
-  const bool late = run.regrouping && now_ - run.regroup_began > options_.regroup_timeout;
+  const bool late = run.regrouping && lived_ - run.regroup_began > options_.regroup_timeout;
   std::vector<std::string> silent;
   for (int32_t rank = run.spec->workers; rank < run.ranks(); ++rank) {
     const Member* member = members_.Find(run.members[rank]);
     if (member == nullptr) continue;
     const bool stuck = late && !run.prepared[rank].has_value();  // Though it sends heartbeats.
-    if (stuck || now_ - member->last_seen > options_.server_timeout) silent.push_back(member->id);
+    if (stuck || lived_ - member->last_seen > options_.server_timeout) silent.push_back(member->id);
   }
   for (const std::string& id : silent) {
     visible_.push_back(

@@ -121,7 +121,7 @@ void CoordinatorCore::StartRun(JobState* state, std::shared_ptr<const JobSpec> s
   run.members = members;
   run.single_host = single_host;
   state->job.mutable_status()->set_run_epoch(run.first_epoch);
-  run.started = now_;
+  run.started = lived_;
   run.prepared.resize(members.size());
   run.ready.resize(members.size());
   SetPhase(state, v1::JOB_PHASE_STARTING);

@@ -107,7 +107,7 @@ void CoordinatorCore::OnReady(const Member& member, JobState* state, const v1::R
 void CoordinatorCore::BeginRounds(JobState* state) {
   Run& run = *state->run;
   run.running = true;
-  run.last_round_end = now_;
+  MarkRoundEnd(&run);
   run.position = FromProto(run.ready[0]->position());
   const int64_t step = run.ready[0]->step();
   run.next = FirstRound(*run.spec, step);
@@ -278,7 +278,7 @@ bool CoordinatorCore::FinishStep(JobState* state, const RoundProgress& round) {
     *event.mutable_step()->mutable_paced() =
         ReportPaced(state->run->spec->paced, round, state->run->last_step);
   }
-  state->run->last_round_end = now_;
+  MarkRoundEnd(&*state->run);
   state->run->progressed = true;
   state->fruitless_runs = 0;
   status->set_step(step);
@@ -299,8 +299,13 @@ void CoordinatorCore::FinishValidation(JobState* state, const RoundProgress& rou
   *state->job.mutable_status()->mutable_last_validation() = *report;
   AppendEvent(state, std::move(event));
   // A step's duration is that of its training.
-  state->run->last_round_end = now_;
+  MarkRoundEnd(&*state->run);
   Touch(state);
+}
+
+void CoordinatorCore::MarkRoundEnd(Run* run) {
+  run->last_round_end = now_;
+  run->waiting_since = lived_;
 }
 
 // The front round is over: on to the next one, or the run's end.

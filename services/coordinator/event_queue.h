@@ -4,6 +4,7 @@
 #ifndef RALLY_SERVICES_COORDINATOR_EVENT_QUEUE_H_
 #define RALLY_SERVICES_COORDINATOR_EVENT_QUEUE_H_
 
+#include <cstddef>
 #include <optional>
 #include <utility>
 
@@ -20,7 +21,9 @@ class EventQueue {
   // False when the coordinator is stopping or does not keep up; the event is then dropped.
   bool Put(Event event) { return queue_.Push(std::move(event), absl::Now() + absl::Seconds(5)); }
 
-  std::optional<Event> Take(absl::Time deadline) { return queue_.Pop(deadline); }
+  // Waits for an event, but not longer than `timeout`.
+  std::optional<Event> Take(absl::Duration timeout) { return queue_.Pop(absl::Now() + timeout); }
+  size_t size() const { return queue_.size(); }
   void Close() { queue_.Close(); }
   bool closed() const { return queue_.closed(); }
 

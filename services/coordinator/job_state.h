@@ -1,5 +1,7 @@
 // JobState: all the core knows of one job; Run: the part that lives while members hold it.
 //
+// Times are of the wall clock, or where they say "lived" of CoordinatorCore's clock of silence.
+//
 // Plain data, owned by the core, one thread.
 #ifndef RALLY_SERVICES_COORDINATOR_JOB_STATE_H_
 #define RALLY_SERVICES_COORDINATOR_JOB_STATE_H_
@@ -64,7 +66,7 @@ struct Run {
   uint32_t epoch = 0;                // Now. Messages of [first_epoch, epoch] are this run's.
   std::vector<std::string> members;  // By rank.
   bool single_host = false;
-  absl::Time started;
+  absl::Time started;  // Lived.
 
   std::vector<std::optional<v1::Prepared>> prepared;  // By rank.
   std::vector<std::optional<v1::Ready>> ready;        // By rank.
@@ -82,11 +84,11 @@ struct Run {
   // Change of the pool: `regrouping` from Regroup to Connect. `resumed`: the front round's plan is
   // being made anew. `pool_due`: the pool is to change when the round ends.
   bool regrouping = false;
-  absl::Time regroup_began;
+  absl::Time regroup_began;  // Lived.
   std::optional<RoundKey> resumed;
   bool pool_due = false;
   bool adopted = false;  // From the coordinator before: its rounds are still to be heard of.
-  std::optional<absl::Time> trouble_since;  // A member misses something of another one.
+  std::optional<absl::Time> trouble_since;  // Lived; a member misses something.
   int32_t pool_failures = 0;                // Transports that have failed in this round.
 
   bool progressed = false;  // A step was committed.
@@ -95,6 +97,7 @@ struct Run {
   RunEnd end = RunEnd::kNone;  // The last round is over.
   bool plans_dropped = false;  // Members have a plan that is not to be committed.
   absl::Time last_round_end;   // Or the first round's beginning.
+  absl::Time waiting_since;    // Lived; the same moment.
   absl::Duration last_step;    // That the last training step took; zero before there is one.
   SpeedCorrection speeds;      // Of the members' core attention, as measured in committed steps.
 
@@ -111,9 +114,9 @@ struct Run {
 
 // A job that ran when the coordinator stopped: its members may come back with it.
 struct Adoption {
-  std::shared_ptr<const JobSpec> spec;  // Of the run.
-  absl::Time deadline;
-  absl::Time last_hello;
+  std::shared_ptr<const JobSpec> spec;     // Of the run.
+  absl::Time deadline;                     // Lived.
+  absl::Time last_hello;                   // Lived.
   std::map<int32_t, std::string> members;  // By rank: those that are back.
 };
 
@@ -122,9 +125,9 @@ struct JobState {
   std::shared_ptr<const JobSpec> spec;  // job.spec, with the vocabulary set.
   int64_t last_sequence = 0;            // Of its events.
   std::optional<Run> run;
-  std::optional<Adoption> adoption;  // Only without a run.
-  std::optional<absl::Time> cancel_deadline;
-  absl::Time queued_since;                     // Last.
+  std::optional<Adoption> adoption;            // Only without a run.
+  std::optional<absl::Time> cancel_deadline;   // Lived.
+  absl::Time queued_since;                     // Lived; last.
   int32_t fruitless_runs = 0;                  // In a row: failed without a committed step.
   absl::Time retry_at = absl::InfinitePast();  // Not started before: back-off.
 

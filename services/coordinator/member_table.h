@@ -24,7 +24,7 @@ struct Member {
   std::string host;
   int64_t process_id = 0;
   SessionId session = 0;
-  absl::Time last_seen;
+  absl::Time last_seen;  // Lived, as all times of job_state.h that say so.
   bool leaving = false;  // Gets nothing new.
 
   // What it holds; an empty job: nothing.

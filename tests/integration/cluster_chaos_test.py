@@ -248,6 +248,20 @@ class ChaosTest(ChaosCase):
         self.assertEqual((report["restarts"], report["steps_lost"]), (0, 0))
         self.cancel("brain")
 
+    def test_a_stopped_coordinator_costs_nothing_but_time(self):
+        self.start("still", self.job(ENDLESS))
+        # Longer than members may be silent.
+        report = self.chaos("still", "--stop=coordinator", "--for=12s", "--count=1")
+        self.assertEqual((report["restarts"], report["steps_lost"], report["steps_run_again"]),
+                         (0, 0, 0))
+        step = int(self.cluster.status("still")["step"])
+        self.cluster.await_step("still", step + 5)
+        status = self.cluster.status("still")
+        self.assertEqual(status["phase"], "JOB_PHASE_RUNNING")
+        self.assertEqual(int(status.get("restarts", 0)), 0, status)
+        self.assertEqual(int(status.get("epoch", 0)), 1, "no change of the pool either")
+        self.cancel("still")
+
     def test_slow_and_stopped_servers(self):
         self.start("slow", self.job(ENDLESS))
         report = self.chaos("slow", "--slow=attention-server", "--by=5", "--for=1500ms",

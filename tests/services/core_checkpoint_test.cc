@@ -183,8 +183,7 @@ TEST_F(CoreCheckpointTest, ARunDoesNotWaitForItsLastCheckpointForEver) {
   core_ = CoreHarness(options);
   Begin(/*steps=*/1, /*every=*/0);
   Round(0);
-  core_.Advance(absl::Seconds(6));
-  core_.Apply(Tick{});
+  core_.Pass(absl::Seconds(6));
   EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_QUEUED);
   EXPECT_THAT(FindCondition(core_.job("job").status(), "Ready")->message(),
               HasSubstr("waiting for the checkpoint of step 1"));

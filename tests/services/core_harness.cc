@@ -1,5 +1,6 @@
 #include "tests/services/core_harness.h"
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -36,6 +37,18 @@ void CoreHarness::Apply(const Event& event) {
     } else if (const auto* request = std::get_if<RequestPlan>(&action)) {
       requests_.push_back(*request);
     }
+  }
+}
+
+void CoreHarness::Pass(absl::Duration time, const std::vector<SessionId>& alive) {
+  v1::MemberMessage beat;
+  beat.mutable_heartbeat();
+  for (absl::Duration left = time; left > absl::ZeroDuration();) {
+    const absl::Duration step = std::min(left, absl::Milliseconds(100));
+    Advance(step);
+    left -= step;
+    for (const SessionId session : alive) Say(session, beat);
+    Apply(Tick{});
   }
 }
 

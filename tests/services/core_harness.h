@@ -22,6 +22,8 @@ class CoreHarness {
   // messages by session.
   void Apply(const Event& event);
   void Advance(absl::Duration time) { now_ += time; }
+  // In the coordinator's ticks, with heartbeats of these sessions before each.
+  void Pass(absl::Duration time, const std::vector<SessionId>& alive = {});
   absl::Time now() const { return now_; }
 
   // A job of `workers` and `servers`, `steps` steps, vocabulary set.

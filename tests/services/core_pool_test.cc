@@ -57,11 +57,6 @@ class CorePoolTest : public testing::Test {
     trouble->set_failed(failed);
     core_.Say(session, message);
   }
-  void SayHeartbeat(SessionId session) {
-    v1::MemberMessage message;
-    message.mutable_heartbeat();
-    core_.Say(session, message);
-  }
   size_t Count(SessionId session, Message::MessageCase kind) const {
     return core_.Sent(session, kind).size();
   }
@@ -245,13 +240,7 @@ TEST_F(CorePoolTest, AnEmptyPoolIsWaitedFor) {
   SayStanding(b_, 3, 0, 3);
   EXPECT_TRUE(Holds("AttentionPoolEmpty"));
   EXPECT_EQ(Count(a_, Message::kConnect), 1u);
-  for (int minute = 0; minute < 60; ++minute) {  // For longer than a round may take.
-    core_.Advance(absl::Minutes(1));
-    SayHeartbeat(a_);
-    SayHeartbeat(b_);
-    core_.Advance(absl::Milliseconds(100));
-    core_.Apply(Tick{});
-  }
+  core_.Pass(absl::Minutes(20), {a_, b_});  // For longer than a round may take.
   ExpectUnbroken();
   const SessionId u = core_.Hello("u", kAttention);
   EXPECT_FALSE(Holds("AttentionPoolEmpty"));
@@ -272,9 +261,7 @@ TEST_F(CorePoolTest, WorkersServeInPlaceWhenTheJobLetsThem) {
 
 TEST_F(CorePoolTest, ASilentServerIsLostWhenSomethingIsMissed) {
   Begin();
-  core_.Advance(absl::Seconds(2));
-  for (const SessionId session : {a_, b_, t_}) SayHeartbeat(session);
-  core_.Apply(Tick{});
+  core_.Pass(absl::Seconds(2), {a_, b_, t_});
   EXPECT_EQ(core_.job("job").status().epoch(), 1u);
   SayTrouble(a_, 1, /*failed=*/false);
   EXPECT_EQ(core_.job("job").status().epoch(), 2u);
@@ -285,9 +272,7 @@ TEST_F(CorePoolTest, ASilentServerIsLostWhenSomethingIsMissed) {
 TEST_F(CorePoolTest, ASilentServerIsLostWhenOnlyItsReportIsMissed) {
   Begin();
   for (const SessionId session : {a_, t_}) core_.SayRoundDone(session, "job", 1, 0);
-  core_.Advance(absl::Seconds(2));
-  for (const SessionId session : {a_, b_, t_}) SayHeartbeat(session);
-  core_.Apply(Tick{});
+  core_.Pass(absl::Seconds(2), {a_, b_, t_});
   EXPECT_EQ(core_.job("job").status().epoch(), 1u) << "a worker computes, and misses nothing";
   core_.SayRoundDone(b_, "job", 1, 0);
   core_.Apply(Tick{});
@@ -302,9 +287,7 @@ TEST_F(CorePoolTest, AServerThatIsStuckIsNotWaitedFor) {
   SayStanding(a_, 2, 0, 3);
   SayStanding(b_, 2, 0, 3);
   for (int i = 0; i < 11; ++i) {
-    core_.Advance(absl::Milliseconds(500));
-    for (const SessionId session : {a_, b_, t_}) SayHeartbeat(session);
-    core_.Apply(Tick{});
+    core_.Pass(absl::Milliseconds(500), {a_, b_, t_});
     EXPECT_EQ(core_.job("job").status().epoch(), i < 10 ? 2u : 3u);
   }
   ExpectUnbroken();

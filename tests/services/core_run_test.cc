@@ -252,14 +252,14 @@ TEST_F(CoreRunTest, WorkersThatDisagreeOnTheStepDoNotRun) {
 
 TEST_F(CoreRunTest, SilentMembersAreLost) {
   Begin();
-  core_.Advance(absl::Seconds(9));
-  v1::MemberMessage beat;
-  beat.mutable_heartbeat();
-  core_.Say(a_, beat);
-  core_.Say(s_, beat);
-  core_.Apply(Tick{});
+  core_.Pass(absl::Seconds(9), {a_, s_});
   EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_RUNNING);
-  core_.Advance(absl::Seconds(2));
+  core_.Pass(absl::Seconds(2));
+  EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_QUEUED);
+  EXPECT_THAT(FindCondition(core_.job("job").status(), "Ready")->message(),
+              HasSubstr("rank 1 (b): did not answer in time"));
+}
+
 TEST_F(CoreRunTest, PlanningThatFailsForTheMachinesReasonsIsTriedAgain) {
   Begin();
   core_.Apply(PlanFailed{"job", 1, absl::UnavailableError("too many open files")});
@@ -286,25 +286,11 @@ TEST_F(CoreRunTest, ACancelOutlivesPlanningThatFails) {
   }
 }
 
-  core_.Apply(Tick{});
-  EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_QUEUED);
-  EXPECT_THAT(FindCondition(core_.job("job").status(), "Ready")->message(),
-              HasSubstr("rank 1 (b): did not answer in time"));
-}
-
 TEST_F(CoreRunTest, ARoundHasABoundThatHeartbeatsDoNotExtend) {
   Begin();
   while (core_.AnswerPlan()) {
   }
-  v1::MemberMessage beat;
-  beat.mutable_heartbeat();
-  const auto wait = [&](absl::Duration time) {
-    for (absl::Duration waited; waited < time; waited += absl::Seconds(5)) {
-      core_.Advance(absl::Seconds(5));
-      for (SessionId session : {a_, b_, s_}) core_.Say(session, beat);
-      core_.Apply(Tick{});
-    }
-  };
+  const auto wait = [&](absl::Duration time) { core_.Pass(time, {a_, b_, s_}); };
   wait(absl::Minutes(14));
   AllDone(0);
   wait(absl::Minutes(1));
@@ -328,8 +314,7 @@ TEST_F(CoreRunTest, APlanThatNeverComesIsARoundThatDoesNotEnd) {
   options.round_timeout = absl::Seconds(5);
   core_ = CoreHarness(options);
   Begin();
-  core_.Advance(absl::Seconds(6));
-  core_.Apply(Tick{});
+  core_.Pass(absl::Seconds(6), {a_, b_, s_});
   EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_QUEUED);
   EXPECT_THAT(FindCondition(core_.job("job").status(), "Ready")->message(),
               HasSubstr("no round has ended for 5s, waiting for a plan"));
@@ -355,8 +340,7 @@ TEST_F(CoreRunTest, CancelStopsAtTheNextCommitOrAtTheEndOfTheGracePeriod) {
   core_ = CoreHarness();
   Begin(spec);
   core_.Apply(CancelJob{2, "job", absl::Seconds(3)});
-  core_.Advance(absl::Seconds(3));
-  core_.Apply(Tick{});
+  core_.Pass(absl::Seconds(3));
   EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_CANCELLED);
   EXPECT_TRUE(core_.Sent(a_, Message::kRelease)[0].release().abort());
 }

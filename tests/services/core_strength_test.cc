@@ -56,15 +56,7 @@ class CoreStrengthTest : public testing::Test {
     for (SessionId session : sessions) core_.SayReleased(session, "job", epoch);
   }
   // With heartbeats of a and b.
-  void Pass(absl::Duration time) {
-    v1::MemberMessage beat;
-    beat.mutable_heartbeat();
-    for (absl::Duration passed; passed < time; passed += absl::Seconds(1)) {
-      core_.Advance(absl::Seconds(1));
-      for (SessionId session : {a_, b_}) core_.Say(session, beat);
-      core_.Apply(Tick{});
-    }
-  }
+  void Pass(absl::Duration time) { core_.Pass(time, {a_, b_}); }
   size_t Prepares(SessionId session) const { return core_.Sent(session, Message::kPrepare).size(); }
   v1::Prepare LastPrepare(SessionId session) const {
     return core_.Sent(session, Message::kPrepare).back().prepare();
@@ -135,8 +127,7 @@ TEST_F(CoreStrengthTest, OnlyCountsThatTheDocumentsAllow) {
   core_.Start({a_, b_, c_, d}, "job", 1);
   core_.Lose(d);
   Release({a_, b_, c_}, 1);
-  core_.Advance(absl::Seconds(9));
-  Pass(absl::Seconds(1));
+  core_.Pass(absl::Seconds(10), {a_, b_, c_});
   ASSERT_EQ(core_.phase("job"), v1::JOB_PHASE_STARTING);
   EXPECT_EQ(LastPrepare(a_).spec().workers(), 2);
   EXPECT_EQ(Prepares(c_), 1u);

@@ -1,4 +1,4 @@
-// The core and the clock: back-off between fruitless runs, and deadlines of jobs.
+// The core and the clock: silence, back-off between fruitless runs, and deadlines of jobs.
 #include <string>
 
 #include <gmock/gmock.h>
@@ -30,13 +30,7 @@ class CoreTimeTest : public testing::Test {
     core_.SayFailed(a_, "job", epoch, absl::UnavailableError("gone"));
     core_.SayReleased(a_, "job", epoch);
   }
-  void Pass(absl::Duration time) {
-    core_.Advance(time);
-    v1::MemberMessage beat;
-    beat.mutable_heartbeat();
-    core_.Say(a_, beat);
-    core_.Apply(Tick{});
-  }
+  void Pass(absl::Duration time) { core_.Pass(time, {a_}); }
   v1::Condition Condition(const char* type, const char* job = "job") const {
     const v1::Condition* found = FindCondition(core_.job(job).status(), type);
     return found == nullptr ? v1::Condition() : *found;
@@ -72,6 +66,25 @@ TEST_F(CoreTimeTest, RunsWithoutAStepAreTriedAgainLaterAndLater) {
   Fail(epoch++);
   Pass(absl::Seconds(1));
   EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_STARTING);
+}
+
+// A stopped process, a paused machine or a clock that is set: heartbeats wait in its sockets.
+TEST_F(CoreTimeTest, NobodyWasSilentWhileTheCoordinatorStoodStill) {
+  Begin(CoreHarness::Spec(1, 0, 9));
+  core_.Start({a_}, "job", 1);
+  Pass(absl::Seconds(1));
+  core_.Advance(absl::Seconds(11));
+  core_.Apply(Tick{});
+  EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_RUNNING);
+  core_.Advance(-absl::Hours(1));
+  core_.Apply(Tick{});
+  core_.Advance(absl::Hours(1));
+  core_.Apply(Tick{});
+  EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_RUNNING);
+  core_.Pass(absl::Seconds(9));
+  EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_RUNNING);
+  core_.Pass(absl::Seconds(1));
+  EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_QUEUED);
 }
 
 TEST_F(CoreTimeTest, AJobThatBacksOffHoldsNobodyBack) {
@@ -163,11 +176,9 @@ TEST_F(CoreTimeTest, AJobIsNotStoppedWhileItsMembersAreAwaited) {
   const v1::Job job = core_.job("job");
   core_ = CoreHarness();
   core_.Apply(Recover{{StoredJob{job, 99}}});
-  core_.Advance(absl::Seconds(6));
-  core_.Apply(Tick{});
+  core_.Pass(absl::Seconds(6));
   EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_RUNNING);
-  core_.Advance(absl::Seconds(30));
-  core_.Apply(Tick{});
+  core_.Pass(absl::Seconds(30));
   EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_FAILED);
 }
 

@@ -41,7 +41,8 @@ void FaultInjector::ChooseAll() {
   for (const Strike strike :
        {&FaultTargets::CrashMember, &FaultTargets::StopMember, &FaultTargets::PauseMember,
         &FaultTargets::BreakSession, &FaultTargets::CutOffMember, &FaultTargets::CutOffCoordinator,
-        &FaultTargets::CrashCoordinator, &FaultTargets::CrashCoordinatorAmidActions}) {
+        &FaultTargets::PauseCoordinator, &FaultTargets::CrashCoordinator,
+        &FaultTargets::CrashCoordinatorAmidActions}) {
     if (!peaceful && random.Chance(0.3)) strikes_.push_back(strike);
   }
 }
@@ -57,7 +58,12 @@ void FaultInjector::ChooseHarmless() {
   rates.slow_disk = 0.5 * random.Unit();
   const int64_t whom = random.Below(3);
   if (whom != 0) {
-    strikes_ = {&FaultTargets::CrashCoordinator, &FaultTargets::CrashCoordinatorAmidActions};
+    // Not both: members give up a coordinator that does not welcome them.
+    if (random.Chance(0.4)) {
+      strikes_ = {&FaultTargets::PauseCoordinator};
+    } else {
+      strikes_ = {&FaultTargets::CrashCoordinator, &FaultTargets::CrashCoordinatorAmidActions};
+    }
   }
   if (whom != 1) {
     for (const Strike strike :

@@ -49,6 +49,7 @@ class FaultTargets {
   virtual void BreakSession() = 0;
   virtual void CutOffMember() = 0;
   virtual void CutOffCoordinator() = 0;
+  virtual void PauseCoordinator() = 0;
   virtual void CrashCoordinator() = 0;
   virtual void CrashCoordinatorAmidActions() = 0;
 };

@@ -26,6 +26,7 @@ SimulatedCluster::SimulatedCluster(World* world, const Parts& parts)
   core_options_.start_timeout = absl::Seconds(60);
   core_options_.release_timeout = absl::Seconds(20);
   core_options_.round_timeout = absl::Seconds(40);
+  core_options_.longest_gap = absl::Milliseconds(1500);
   Random& random = world_.random;
   core_options_.ended_ttl = random.Chance(0.2) ? random.Between(absl::Seconds(5), absl::Seconds(40))
                                                : absl::InfiniteDuration();
@@ -153,8 +154,8 @@ void SimulatedCluster::StartMember(Seat* seat) {
 void SimulatedCluster::Check() {
   world_.invariants.CheckKept(store_.jobs());
   const absl::Time now = world_.timeline.now();
-  if (coordinator() == nullptr || now - coordinator()->started() < kDecision) return;
-  world_.invariants.CheckDue(store_.jobs(), now - kDecision);
+  if (coordinator() == nullptr || now - coordinator()->awake_since() < kDecision) return;
+  world_.invariants.CheckDue(store_.jobs(), now - kDecision - paused_);
 }
 
 bool SimulatedCluster::AtRest() const { return Unrest().empty(); }
@@ -241,6 +242,16 @@ void SimulatedCluster::CutOffCoordinator() {
       random.Between(absl::Milliseconds(10), absl::Seconds(random.Chance(0.5) ? 2 : 40));
   world_.Note("the coordinator is cut off for ", absl::FormatDuration(time));
   for (const Seat& seat : seats_) network_.Cut(seat.name, time);
+}
+
+// For less time than it takes connections to break.
+void SimulatedCluster::PauseCoordinator() {
+  if (coordinator() == nullptr || coordinator()->awake_since() > world_.timeline.now()) return;
+  Random& random = world_.random;
+  const absl::Duration time =
+      random.Between(absl::Milliseconds(10), absl::Seconds(random.Chance(0.5) ? 2 : 19));
+  coordinator()->Pause(time);
+  paused_ += time;
 }
 
 void SimulatedCluster::CrashCoordinator() {

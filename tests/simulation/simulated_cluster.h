@@ -53,6 +53,7 @@ class SimulatedCluster final : public FaultTargets {
   void BreakSession() override;
   void CutOffMember() override;
   void CutOffCoordinator() override;
+  void PauseCoordinator() override;
   void CrashCoordinator() override;
   void CrashCoordinatorAmidActions() override;
 
@@ -92,6 +93,7 @@ class SimulatedCluster final : public FaultTargets {
   std::vector<std::unique_ptr<SimulatedMember>> members_;
   std::vector<std::unique_ptr<SimulatedCoordinator>> coordinators_;
   std::vector<std::unique_ptr<SimulatedClient>> clients_;
+  absl::Duration paused_;  // How long coordinators have stood still in all.
 };
 
 }  // namespace rally::simulation

@@ -49,7 +49,7 @@ SimulatedCoordinator::SimulatedCoordinator(World* world, SimulatedStore* store, 
       store_(*store),
       arrange_(parts.arrange),
       number_(number),
-      started_(world->timeline.now()),
+      awake_since_(world->timeline.now()),
       process_(world),
       core_(parts.make_core(options)) {
   for (const auto& [id, job] : store_.jobs()) board_.insert(id);
@@ -112,6 +112,17 @@ void SimulatedCoordinator::Carry(std::vector<Action> actions) {
   if (!crash) return;
   world_.Note("coordinator ", number_, " crashes after ", end, " of ", actions.size(), " actions");
   Crash();
+}
+
+void SimulatedCoordinator::Pause(absl::Duration time) {
+  world_.Note("coordinator ", number_, " stands still for ", absl::FormatDuration(time));
+  awake_since_ = world_.timeline.now() + time;
+  process_.PauseUntil(awake_since_);
+  // A tick is due by then, and comes before what waits in its sockets.
+  process_.Do([this] {
+    inbox_.emplace_back(Tick{});
+    Loop();
+  });
 }
 
 void SimulatedCoordinator::Crash() {

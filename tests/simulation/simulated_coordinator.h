@@ -36,7 +36,8 @@ class SimulatedCoordinator {
                        const CoreOptions& options, int number);
 
   bool alive() const { return process_.alive(); }
-  absl::Time started() const { return started_; }
+  // Since it was started, or stood still; in the future while it does.
+  absl::Time awake_since() const { return awake_since_; }
   bool has_answered() const { return waiting_.empty(); }
   const CoordinatorCore& core() const { return core_->core(); }
 
@@ -47,6 +48,7 @@ class SimulatedCoordinator {
   void Submit(const std::string& job_id, const JobSpec& spec, Answered answered);
   void Cancel(const std::string& job_id, absl::Duration grace, Answered answered);
 
+  void Pause(absl::Duration time);
   void Crash();
   // Crashes within its next batch of actions.
   void CrashAmidActions() { crash_amid_actions_ = true; }
@@ -81,7 +83,7 @@ class SimulatedCoordinator {
   SimulatedStore& store_;
   const std::function<void(std::vector<Action>*)> arrange_;
   const int number_;
-  const absl::Time started_;
+  absl::Time awake_since_;
   Process process_;
   std::unique_ptr<CorePort> core_;
 
