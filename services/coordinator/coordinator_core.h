@@ -16,7 +16,8 @@
 // Queue: by priority, then by time of submission, strictly: a job that cannot be placed holds back
 // every job behind it, so that a large job is never starved by small ones. Placement is all or
 // nothing (placement.h). A job whose last run failed before it made a step is tried again after 1
-// s, then 2, 4 ... 60 s, and holds nobody back meanwhile.
+// s, then 2, 4 ... 60 s, and holds nobody back meanwhile. A member that has failed is left out of
+// the choice in the same way, unless a job that starts needs it.
 //
 // A job past its deadline is stopped as by a cancel, and has failed.
 //

@@ -6,16 +6,13 @@
 
 #include "common/check.h"
 #include "proto/convert.h"
+#include "services/coordinator/back_off.h"
 #include "services/coordinator/conditions.h"
 #include "services/coordinator/coordinator_core.h"
 #include "services/coordinator/round_schedule.h"
 
 namespace rally {
 namespace {
-
-// Before a job is tried again whose run has failed without a step; twice as long every time.
-constexpr absl::Duration kBackOff = absl::Seconds(1);
-constexpr absl::Duration kLongestBackOff = absl::Seconds(60);
 
 // Of a checkpoint that could not be written, or not be read again.
 std::string SaveReason(absl::StatusCode code) {
@@ -185,10 +182,7 @@ void CoordinatorCore::Interrupt(JobState* state, absl::string_view reason,
     return;
   }
   status->set_restarts(status->restarts() + 1);
-  if (!progressed) {
-    state->retry_at =
-        now_ + std::min(kLongestBackOff, kBackOff * (1 << std::min(state->fruitless_runs++, 6)));
-  }
+  if (!progressed) state->retry_at = now_ + BackOff(++state->fruitless_runs);
   Requeue(state, reason, message);
 }
 

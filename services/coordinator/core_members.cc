@@ -4,6 +4,7 @@
 #include <absl/strings/str_cat.h>
 
 #include "proto/convert.h"
+#include "services/coordinator/back_off.h"
 #include "services/coordinator/conditions.h"
 #include "services/coordinator/coordinator_core.h"
 
@@ -85,6 +86,9 @@ void CoordinatorCore::On(const MemberSaid& event) {
       break;
     case v1::MemberMessage::kRoundDone:
       if ((state = Current(*member, message.round_done().job())) != nullptr) {
+        member->proven = true;
+        member->failures = 0;
+        member->not_before = absl::InfinitePast();
         OnRoundDone(*member, state, message.round_done());
       }
       break;
@@ -155,7 +159,12 @@ void CoordinatorCore::OnFailed(Member* member, JobState* state, const v1::Member
   if (IsUserError(code)) {
     EndRun(state, /*abort=*/true, "the job has failed");
     FinishJob(state, v1::JOB_PHASE_FAILED, ReasonOf(code), text);
-  } else if (CanChangePool(*state) && member->rank >= state->run->spec->workers) {
+    Schedule();
+    return;
+  }
+  // Else it would be taken again at once, for ever. One that was of use may be so again.
+  if (!member->proven) member->not_before = lived_ + BackOff(++member->failures);
+  if (CanChangePool(*state) && member->rank >= state->run->spec->workers) {
     ReleaseMember(member, /*abort=*/true, "it has failed");
     ChangePool(state, text);
   } else {

@@ -95,10 +95,11 @@ std::vector<std::string> CoordinatorCore::NextPool(JobState* state) {
   return pool;
 }
 
-// Whether an idle attention server is there that one need not wait for.
+// Whether an idle attention server is there that one need not wait for, and that has not just
+// failed.
 bool CoordinatorCore::CanServe(const Member& member) const {
-  return member.role == v1::MEMBER_ROLE_ATTENTION && member.idle() &&
-         now_ - member.last_seen <= options_.server_timeout;
+  return member.role == v1::MEMBER_ROLE_ATTENTION && member.idle() && lived_ >= member.not_before &&
+         lived_ - member.last_seen <= options_.server_timeout;
 }
 
 // Begins the next epoch with run.members: tells those that stay, and prepares the others.

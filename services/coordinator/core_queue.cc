@@ -88,8 +88,8 @@ bool CoordinatorCore::MayStart(const JobState& state) const {
 std::shared_ptr<const JobSpec> CoordinatorCore::NextSpec(const JobState& state) const {
   const bool has_trained = state.job.status().workers() > 0;
   const absl::Duration wait = absl::Seconds(state.spec->worker_wait_seconds);
-  if (!has_trained || now_ - state.queued_since < wait) return state.spec;
-  return WithWorkers(state, state.spec->AllowedWorkers(FreeWorkers(members_)));
+  if (!has_trained || lived_ - state.queued_since < wait) return state.spec;
+  return WithWorkers(state, state.spec->AllowedWorkers(FreeWorkers(members_, lived_)));
 }
 
 // Whether a run on fewer workers is to end at the commit of `step` since the job can have all of
@@ -104,7 +104,7 @@ bool CoordinatorCore::CanGrow(const JobState& state, int64_t step) const {
   }
   const v1::Condition* saved = FindCondition(state.job.status(), "CheckpointSaved");
   if (saved != nullptr && saved->status() == v1::CONDITION_STATUS_FALSE) return false;
-  if (!CouldPlace(*state.spec, members_, state.job.job_id())) return false;
+  if (!CouldPlace(*state.spec, members_, state.job.job_id(), lived_)) return false;
   // Whoever is ahead in the queue would take the members.
   return std::none_of(active_.begin(), active_.end(), [&](const std::string& id) {
     const JobState& other = jobs_.at(id);

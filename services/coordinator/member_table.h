@@ -26,13 +26,18 @@ struct Member {
   SessionId session = 0;
   absl::Time last_seen;  // Lived, as all times of job_state.h that say so.
   bool leaving = false;  // Gets nothing new.
+  // MemberFailed in a row, without a round done in between, that were not the user's errors. See
+  // placement.h; before `not_before` (lived) it is no server for a job that runs.
+  int32_t failures = 0;
+  absl::Time not_before = absl::InfinitePast();
 
   // What it holds; an empty job: nothing.
   std::string job_id;
   uint32_t epoch = 0;
   uint32_t told_epoch = 0;  // By which the member itself knows it: behind only when it came back.
   int32_t rank = -1;
-  std::optional<absl::Time> releasing_since;
+  bool proven = false;                        // Has done a round of it.
+  std::optional<absl::Time> releasing_since;  // Lived.
 
   bool idle() const { return job_id.empty() && !leaving; }
   bool holds(const std::string& job, uint32_t job_epoch) const {
@@ -42,6 +47,7 @@ struct Member {
     job_id.clear();
     epoch = 0;
     rank = -1;
+    proven = false;
     releasing_since.reset();
   }
 };

@@ -42,25 +42,40 @@ Placement Take(const JobSpec& spec, const Pool& pool) {
   return placement;
 }
 
+// Not placed when these members are not enough. They are in the order in which they are preferred.
+Placement Choose(const JobSpec& spec, const std::vector<const Member*>& members) {
+  std::map<std::string, Pool> by_host;
+  Pool everywhere;
+  for (const Member* member : members) {
+    Add(*member, &everywhere);
+    Add(*member, &by_host[member->host]);
+  }
+  if (!everywhere.Holds(spec)) return {};
+  for (const auto& [host, pool] : by_host) {
+    if (pool.Holds(spec)) return Take(spec, pool);
+  }
+  return Take(spec, everywhere);
+}
+
 }  // namespace
 
 Placement Place(const JobSpec& spec, const MemberTable& table) {
-  std::map<std::string, Pool> by_host;
+  std::vector<const Member*> idle;
   Pool everywhere;
   Pool registered;
   for (const auto& [id, member] : table.members()) {
     Add(member, &registered);
     if (!member.idle()) continue;
     Add(member, &everywhere);
-    Add(member, &by_host[member.host]);
+    idle.push_back(&member);
   }
-  if (everywhere.Holds(spec)) {
-    for (const auto& [host, pool] : by_host) {
-      if (pool.Holds(spec)) return Take(spec, pool);
-    }
-    return Take(spec, everywhere);
-  }
-  Placement placement;
+  std::stable_sort(idle.begin(), idle.end(),
+                   [](const Member* a, const Member* b) { return a->failures < b->failures; });
+  const auto failed = std::find_if(idle.begin(), idle.end(),
+                                   [](const Member* member) { return member->failures > 0; });
+  Placement placement = Choose(spec, {idle.begin(), failed});
+  if (!placement.placed()) placement = Choose(spec, idle);
+  if (placement.placed()) return placement;
   if (static_cast<int64_t>(everywhere.workers.size()) < spec.workers) {
     placement.reason = "NotEnoughWorkers";
     placement.message = Shortage("model workers", spec.workers, everywhere.workers.size(),
@@ -73,19 +88,21 @@ Placement Place(const JobSpec& spec, const MemberTable& table) {
   return placement;
 }
 
-bool CouldPlace(const JobSpec& spec, const MemberTable& table, const std::string& job_id) {
+bool CouldPlace(const JobSpec& spec, const MemberTable& table, const std::string& job_id,
+                absl::Time lived) {
   Pool pool;
   for (const auto& [id, member] : table.members()) {
     const bool own = member.job_id == job_id && !member.releasing_since.has_value();
-    if (member.idle() || (own && !member.leaving)) Add(member, &pool);
+    const bool others = member.idle() && lived >= member.not_before;
+    if (others || (own && !member.leaving)) Add(member, &pool);
   }
   return pool.Holds(spec);
 }
 
-int64_t FreeWorkers(const MemberTable& table) {
-  return std::count_if(table.members().begin(), table.members().end(), [](const auto& entry) {
+int64_t FreeWorkers(const MemberTable& table, absl::Time lived) {
+  return std::count_if(table.members().begin(), table.members().end(), [lived](const auto& entry) {
     const Member& member = entry.second;
-    return member.role == v1::MEMBER_ROLE_MODEL && !member.leaving &&
+    return member.role == v1::MEMBER_ROLE_MODEL && !member.leaving && lived >= member.not_before &&
            (member.job_id.empty() || member.releasing_since.has_value());
   });
 }

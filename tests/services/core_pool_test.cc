@@ -293,6 +293,49 @@ TEST_F(CorePoolTest, AServerThatIsStuckIsNotWaitedFor) {
   ExpectUnbroken();
 }
 
+TEST_F(CorePoolTest, NobodyWasSilentWhileTheCoordinatorStoodStill) {
+  Begin();
+  SayTrouble(a_, 1, /*failed=*/false);
+  core_.Pass(absl::Milliseconds(200));
+  core_.Advance(absl::Seconds(5));
+  SayTrouble(b_, 1, /*failed=*/false);  // What waited in its sockets comes in no order.
+  core_.Apply(Tick{});
+  EXPECT_EQ(core_.job("job").status().epoch(), 1u);
+  core_.Pass(absl::Milliseconds(600), {a_, b_, t_});
+  EXPECT_EQ(core_.job("job").status().epoch(), 2u);
+  EXPECT_THAT(Last(a_, Message::kRegroup).regroup().reason(), HasSubstr("rank 2 (s)"));
+  ExpectUnbroken();
+}
+
+// Such as one that was told of a network device that it does not have.
+TEST_F(CorePoolTest, AServerThatFailsIsTakenAgainLaterAndLater) {
+  Begin();
+  core_.Lose(s_);
+  core_.Lose(t_);
+  const SessionId u = core_.Hello("u", kAttention);
+  size_t prepares = 1;
+  for (const int64_t seconds : {1, 2, 4, 8, 16, 32, 60, 60}) {
+    EXPECT_EQ(Count(u, Message::kPrepare), prepares);
+    const uint32_t epoch = core_.job("job").status().epoch();
+    core_.SayFailed(u, "job", epoch, absl::UnavailableError("no such device"));
+    core_.SayReleased(u, "job", epoch);
+    core_.Pass(absl::Seconds(seconds) - absl::Milliseconds(1), {a_, b_, u});
+    EXPECT_EQ(Count(u, Message::kPrepare), prepares) << seconds;
+    core_.Pass(absl::Milliseconds(1), {a_, b_, u});
+    EXPECT_EQ(Count(u, Message::kPrepare), ++prepares) << seconds;
+  }
+  ExpectUnbroken();
+  // Once it has worked it is taken back as soon as it is free, such as after a kernel's hang.
+  const uint32_t epoch = core_.job("job").status().epoch();
+  for (const SessionId session : {a_, b_}) SayStanding(session, epoch, 0, 3);
+  core_.SayPrepared(u, "job", epoch);
+  Plan();
+  core_.SayRoundDone(u, "job", epoch, 0);
+  core_.SayFailed(u, "job", epoch, absl::DeadlineExceededError("its kernel hangs"));
+  core_.SayReleased(u, "job", epoch);
+  EXPECT_EQ(Count(u, Message::kPrepare), prepares + 1);
+}
+
 TEST_F(CorePoolTest, AFailedTransportIsMadeAnewAFewTimes) {
   Begin();
   for (uint32_t epoch = 1; epoch <= 5; ++epoch) {

@@ -1,5 +1,7 @@
 // The core's queue, placement, idempotence and recovery.
 #include <string>
+#include <variant>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -62,6 +64,54 @@ TEST(CoreQueueTest, PrefersOneHost) {
   EXPECT_EQ(core.Sent(b, Message::kPrepare).size(), 1u);
   ASSERT_EQ(core.Sent(c, Message::kPrepare).size(), 1u);
   EXPECT_TRUE(core.Sent(c, Message::kPrepare)[0].prepare().single_host());
+}
+
+TEST(CoreQueueTest, PrefersThoseThatHaveNotFailed) {
+  CoreHarness core;
+  const SessionId w = core.Hello("w");
+  std::vector<SessionId> servers;
+  for (const char* id : {"a", "b", "c"}) {
+    servers.push_back(core.Hello(id, v1::MEMBER_ROLE_ATTENTION));
+  }
+  JobSpec spec = CoreHarness::Spec(1, 1, 3);
+  spec.max_restarts = 10;
+  core.Submit("job", spec);
+  std::vector<size_t> chosen;
+  for (uint32_t epoch = 1; epoch <= 4; ++epoch) {
+    for (size_t i = 0; i < servers.size(); ++i) {
+      const auto prepares = core.Sent(servers[i], Message::kPrepare);
+      if (prepares.empty() || prepares.back().prepare().job().epoch() != epoch) continue;
+      chosen.push_back(i);
+      core.SayFailed(servers[i], "job", epoch, absl::UnavailableError("no such device"));
+      core.SayReleased(servers[i], "job", epoch);
+    }
+    core.SayReleased(w, "job", epoch);
+    core.Pass(absl::Seconds(8), {w, servers[0], servers[1], servers[2]});
+  }
+  EXPECT_THAT(chosen, testing::ElementsAre(0, 1, 2, 0));
+}
+
+// Each start would be an event of every job that waits.
+TEST(CoreQueueTest, AJobThatWaitsIsNotToldOfEveryStart) {
+  CoreHarness core;
+  core.Hello("a");
+  for (const char* id : {"1", "2", "3", "4"}) {
+    core.Submit(id, CoreHarness::Spec(1, 0, 3));
+    core.Advance(absl::Milliseconds(100));
+  }
+  ASSERT_EQ(ScheduledReason(core, "4"), "WaitsForEarlierJob");
+  core.Apply(CancelJob{9, "1", absl::ZeroDuration()});
+  v1::MemberMessage released;
+  released.mutable_released()->mutable_job()->set_job_id("1");
+  released.mutable_released()->mutable_job()->set_epoch(1);
+  core.Say(1, released);
+  ASSERT_EQ(core.phase("2"), v1::JOB_PHASE_STARTING);
+  for (const Action& action : core.last) {
+    const auto* written = std::get_if<PersistJob>(&action);
+    if (written != nullptr) {
+      EXPECT_NE(written->job.job_id(), "4");
+    }
+  }
 }
 
 TEST(CoreQueueTest, SubmitIsIdempotentByIdAndSpec) {
