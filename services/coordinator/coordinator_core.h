@@ -69,7 +69,7 @@ struct CoreOptions {
   int64_t ended_jobs = 1000;                            // Jobs that have ended and are still known.
   absl::Duration ended_ttl = absl::Hours(30 * 24);      // And how long they are.
   // Between two events, ticks among them: more is the coordinator's own standing still.
-  absl::Duration longest_gap = absl::Milliseconds(300);
+  absl::Duration longest_gap = absl::Milliseconds(150);
   // Transports that may fail in one round without a member being lost, before the job starts anew.
   int32_t pool_failures = 5;
   // A secret for an epoch's data plane (Connect::secret). None: its addresses are the secret.

@@ -20,6 +20,7 @@ constexpr int kMembers = 7;
 CoreOptions Options() {
   CoreOptions options;
   options.ended_jobs = 2;
+  options.longest_gap = absl::InfiniteDuration();  // Ticks are far apart here.
   return options;
 }
 
