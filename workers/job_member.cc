@@ -38,9 +38,7 @@ absl::StatusOr<JobAssignment> ReadAssignment(const v1::Prepare& prepare, v1::Mem
   assignment.epoch = prepare.job().epoch();
   assignment.rank = prepare.rank();
   assignment.single_host = prepare.single_host();
-  // In a later epoch a checkpoint may be the job's own though the coordinator never heard of it.
-  assignment.restore =
-      prepare.restore() || prepare.job().epoch() > 1 || assignment.spec.checkpoint.resume;
+  assignment.restore = prepare.restore() || assignment.spec.checkpoint.resume;
   assignment.ranks = prepare.ranks();
   RALLY_RETURN_IF_ERROR(CheckRanks(assignment.spec, prepare.rank(), prepare.ranks()));
   const bool is_worker = prepare.rank() < assignment.spec.workers;

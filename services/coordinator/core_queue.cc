@@ -156,7 +156,10 @@ void CoordinatorCore::Prepare(JobState* state, int32_t rank) {
   prepare->set_rank(rank);
   prepare->set_ranks(run.ranks());
   prepare->set_single_host(run.single_host);
-  prepare->set_restore(!state->job.status().checkpoint().empty());
+  // Once rank 0 has looked at the directory and rounds have begun, a checkpoint in it may be the
+  // job's own though nobody has heard of it yet. Before that it is another job's.
+  const v1::JobStatus& status = state->job.status();
+  prepare->set_restore(!status.checkpoint().empty() || status.workers() > 0);
   Send(*member, std::move(message));
 }
 

@@ -173,7 +173,25 @@ TEST_F(CoreRunTest, ALostMemberPutsTheJobBackUnderANewEpoch) {
   core_.Advance(absl::Seconds(1));
   core_.Apply(Tick{});
   EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_STARTING);
-  EXPECT_FALSE(core_.Sent(a_, Message::kPrepare)[1].prepare().restore());
+  EXPECT_TRUE(core_.Sent(a_, Message::kPrepare)[1].prepare().restore())
+      << "a checkpoint may be its own though nobody has heard of it";
+}
+
+// Before that, a checkpoint in its directory is another job's, which nobody may have found yet.
+TEST_F(CoreRunTest, AJobThatNeverTrainedRestoresNothing) {
+  a_ = core_.Hello("a");
+  b_ = core_.Hello("b");
+  core_.Submit("job", CoreHarness::Spec(2, 0, 4));
+  core_.SayPrepared(a_, "job", 1);
+  const v1::Job job = core_.job("job");
+  ASSERT_EQ(job.status().phase(), v1::JOB_PHASE_STARTING);
+  core_ = CoreHarness();
+  core_.Apply(Recover{{StoredJob{job, 99}}});
+  a_ = core_.Hello("a");
+  b_ = core_.Hello("b");
+  ASSERT_EQ(core_.Sent(a_, Message::kPrepare).size(), 1u);
+  EXPECT_EQ(core_.Sent(a_, Message::kPrepare)[0].prepare().job().epoch(), 2u);
+  EXPECT_FALSE(core_.Sent(a_, Message::kPrepare)[0].prepare().restore());
 }
 
 TEST_F(CoreRunTest, DropsMessagesOfAnotherEpoch) {

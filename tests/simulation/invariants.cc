@@ -166,6 +166,10 @@ void Invariants::CheckQueued(JobRecord* record, const v1::Job& job) {
 void Invariants::CheckEnd(const JobRecord& record, const v1::Job& job) {
   if (job.status().phase() == v1::JOB_PHASE_SUCCEEDED) return CheckSucceeded(record, job);
   const v1::Condition* completed = FindCondition(job.status(), "Completed");
+  if (completed != nullptr && completed->reason() == "FailedPrecondition" &&
+      !record.may_not_train) {
+    Break(absl::StrCat("job ", job.job_id(), ": takes its own checkpoints for another job's"));
+  }
   if (completed == nullptr || completed->reason() != "DeadlineExceeded") return;
   if (job.spec().deadline_seconds() == 0 || FromProto(job.end_time()) < DeadlineOf(job)) {
     Break(absl::StrCat("job ", job.job_id(), ": has missed a deadline that is still to come"));
@@ -240,6 +244,10 @@ void Invariants::Agree(const std::string& who, RunRecord* record, const JobWeigh
 void Invariants::Stands(const v1::JobEpoch& run, int32_t rank, const JobWeights& weights) {
   JobRecord& job = jobs_[run.job_id()];
   job.runs[run.epoch()].standing[rank] = weights;
+  if (job.may_not_train) {
+    Break(absl::StrCat(Name(run, rank), ": stands at step ", weights.step,
+                       " beside another job's checkpoints"));
+  }
   if (weights.step < job.kept_step && run.epoch() == job.runs.rbegin()->first) {
     Break(absl::StrCat(Name(run, rank), ": begins at step ", weights.step, ", though step ",
                        job.kept_step, " was kept"));

@@ -16,6 +16,7 @@
 //   - Where no worker fails, no job that runs starts again and no step is done again.
 //   - A job's status never names a step that not every worker has, and a job that has succeeded has
 //     all its steps. A job that has ended stays as it is. Epochs do not go back.
+//   - A job that is not to continue from the checkpoints that it finds never trains beside them.
 //   - Events count 1, 2, 3 ... and what a reader has seen of them stays. They tell every phase.
 //   - A job that was acknowledged ends, with nothing left behind at any member, once the faults
 //   have
@@ -51,6 +52,8 @@ class Invariants {
 
   // ---- Clients ----
   void SubmitAcknowledged(const std::string& job) { jobs_[job].acknowledged = true; }
+  // Its directory holds another job's checkpoints, and it was not told to continue from them.
+  void MayNotTrain(const std::string& job) { jobs_[job].may_not_train = true; }
   void CancelAcknowledged(const std::string& job, absl::Time end_of_grace) {
     jobs_[job].cancelled = true;
     jobs_[job].end_of_grace = end_of_grace;
@@ -103,6 +106,7 @@ class Invariants {
   struct JobRecord {
     bool acknowledged = false;
     bool cancelled = false;
+    bool may_not_train = false;
     absl::Time end_of_grace;
     v1::JobPhase last_phase = v1::JOB_PHASE_UNSPECIFIED;  // That an event has told.
     std::map<uint32_t, EpochRecord> epochs;

@@ -138,6 +138,11 @@ void MemberRunner::Execute(const Command& command) {
 
 void MemberRunner::Begin() {
   if (absl::Status status = Accident(); !status.ok()) return Fail(status);
+  const std::string& directory = assignment_.spec().checkpoint().directory();
+  if (is_worker() && assignment_.rank() == 0 && !Restores(assignment_) &&
+      setup_.disk->Newest(directory).step > 0) {
+    return Fail(absl::FailedPreconditionError("there are checkpoints of another job"));
+  }
   prepared_ = true;
   v1::MemberMessage answer;
   *answer.mutable_prepared()->mutable_job() = epoch_;
@@ -186,8 +191,8 @@ void MemberRunner::BecomeReady() {
   *ready->mutable_job() = epoch_;
   if (is_worker() && !connected_) {
     const std::string& directory = assignment_.spec().checkpoint().directory();
-    const bool restore = assignment_.restore() || assignment_.job().epoch() > 1;
-    weights_ = restore && !directory.empty() ? setup_.disk->Newest(directory) : JobWeights{};
+    const bool restore = Restores(assignment_) && !directory.empty();
+    weights_ = restore ? setup_.disk->Newest(directory) : JobWeights{};
     ready->set_step(weights_.step);
     ready->mutable_position()->set_index(weights_.position);
     ready_ = *ready;

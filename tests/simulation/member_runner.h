@@ -65,6 +65,8 @@ class MemberRunner {
   virtual bool Concerns(const Held& held, const v1::JobEpoch& epoch) const;
   // Whether the commit of `round` is awaited.
   virtual bool Takes(int64_t round) const { return awaited_commit_ == round; }
+  // Whether checkpoints that are there are continued from. No job here asks for it by itself.
+  virtual bool Restores(const v1::Prepare& assignment) const { return assignment.restore(); }
 
   std::optional<int64_t> awaited_commit_;  // Round.
 

@@ -87,6 +87,16 @@ class GreedyRunner final : public MemberRunner {
   bool Takes(int64_t /*round*/) const override { return true; }
 };
 
+class CredulousRunner final : public MemberRunner {
+ public:
+  using MemberRunner::MemberRunner;
+
+ private:
+  bool Restores(const v1::Prepare& assignment) const override {
+    return assignment.restore() || assignment.job().epoch() > 1;
+  }
+};
+
 template <typename Core>
 Parts WithCore() {
   Parts parts;
@@ -115,6 +125,7 @@ Parts VisibleBeforePersistent() {
 Parts CoreBlindToEpochs() { return WithCore<EpochBlindCore>(); }
 Parts MembersBlindToEpochs() { return WithRunner<EpochBlindRunner>(); }
 Parts PlansTakenTwice() { return WithCore<RepeatingCore>(); }
+Parts LaterEpochsRestore() { return WithRunner<CredulousRunner>(); }
 Parts CommitsTakenTwice() { return WithRunner<GreedyRunner>(); }
 
 }  // namespace rally::simulation

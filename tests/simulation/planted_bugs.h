@@ -18,6 +18,8 @@ Parts MembersBlindToEpochs();
 Parts PlansTakenTwice();
 // Members apply a commit as often as it comes.
 Parts CommitsTakenTwice();
+// Members take what they find in a later epoch for their own.
+Parts LaterEpochsRestore();
 
 }  // namespace rally::simulation
 

@@ -57,12 +57,21 @@ JobSpec SimulatedCluster::MakeUpSpec(const std::string& job_id, int64_t workers,
   if (random.Chance(0.85)) {
     spec.checkpoint.directory = absl::StrCat("checkpoints/", job_id);
     spec.checkpoint.every = random.Below(4);
+    if (random.Chance(0.05)) LeaveForeignCheckpoint(job_id, spec.checkpoint.directory);
   }
   spec.priority = static_cast<int32_t>(random.Below(2));
   spec.max_restarts = static_cast<int32_t>(random.Chance(0.5) ? random.Below(4) : 1000);
   if (random.Chance(0.7)) MakeElastic(&spec, workers);
   if (random.Chance(0.1)) spec.deadline_seconds = random.Between(1, 20);
   return spec;
+}
+
+// Somebody has trained there before: the job is to find out, whatever goes wrong meanwhile.
+void SimulatedCluster::LeaveForeignCheckpoint(const std::string& job_id,
+                                              const std::string& directory) {
+  const int64_t step = world_.random.Between(1, 8);
+  disk_.Save(directory, {step, step, Mix(static_cast<uint64_t>(step))});
+  world_.invariants.MayNotTrain(job_id);
 }
 
 // May go on with fewer workers; long enough to lose some and have them again.

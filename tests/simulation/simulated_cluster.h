@@ -69,6 +69,7 @@ class SimulatedCluster final : public FaultTargets {
 
   void AddSeats(v1::MemberRole role, const char* prefix, int64_t count);
   JobSpec MakeUpSpec(const std::string& job_id, int64_t workers, int64_t servers);
+  void LeaveForeignCheckpoint(const std::string& job_id, const std::string& directory);
   void MakeElastic(JobSpec* spec, int64_t workers);
   void AddClient(int64_t number, int64_t workers, int64_t servers);
   void StartMember(Seat* seat);

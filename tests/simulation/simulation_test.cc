@@ -102,5 +102,9 @@ TEST(PlantedBugTest, MessagesTakenTwice) {
   ExpectFound("commits taken twice", CommitsTakenTwice());
 }
 
+TEST(PlantedBugTest, CheckpointsOfAnotherJob) {
+  ExpectFound("later epochs restore", LaterEpochsRestore());
+}
+
 }  // namespace
 }  // namespace rally::simulation

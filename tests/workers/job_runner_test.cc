@@ -72,11 +72,12 @@ class JobRunnerTest : public ::testing::Test {
     return result;
   }
 
-  void Prepare(uint32_t epoch) {
+  void Prepare(uint32_t epoch, bool restore = false) {
     v1::CoordinatorMessage message;
     *message.mutable_prepare()->mutable_job() = Epoch(epoch);
     *message.mutable_prepare()->mutable_spec() = ToProto(spec_);
     message.mutable_prepare()->set_ranks(1);
+    message.mutable_prepare()->set_restore(restore);
     runner_->Handle(message);
   }
   void Connect(uint32_t epoch, const v1::Prepared& prepared) {
@@ -114,8 +115,8 @@ class JobRunnerTest : public ::testing::Test {
   }
 
   // From Prepare to Ready; the step at which training stands.
-  int64_t BringUp(uint32_t epoch) {
-    Prepare(epoch);
+  int64_t BringUp(uint32_t epoch, bool restore = false) {
+    Prepare(epoch, restore);
     const v1::MemberMessage prepared = Answer();
     EXPECT_TRUE(prepared.has_prepared()) << prepared.DebugString();
     Connect(epoch, prepared.prepared());
@@ -184,7 +185,7 @@ TEST_F(JobRunnerTest, AnotherEpochContinuesFromTheCheckpointBitForBit) {
   Release(2, true);
   EXPECT_TRUE(Answer().has_released());
 
-  EXPECT_EQ(BringUp(3), 1);
+  EXPECT_EQ(BringUp(3, /*restore=*/true), 1);
   EXPECT_EQ(TrainFrom(3, 1, after_one), whole);
 }
 
@@ -254,10 +255,32 @@ TEST_F(JobRunnerTest, RefusesADirectoryOfAnotherJobsCheckpoints) {
   Release(1, false);  // In peace: the checkpoint is finished.
   for (int i = 0; i < 2; ++i) EXPECT_FALSE(Answer().has_released());  // Committed and written.
   EXPECT_TRUE(Answer().has_released());
-  Prepare(1);
-  const v1::MemberMessage failed = Answer();
-  ASSERT_TRUE(failed.has_failed()) << failed.DebugString();
-  EXPECT_EQ(failed.failed().code(), static_cast<int>(absl::StatusCode::kFailedPrecondition));
+  // In a later epoch, too: they are the job's own when the coordinator says so.
+  for (const uint32_t epoch : {1, 2}) {
+    Prepare(epoch);
+    const v1::MemberMessage failed = Answer();
+    ASSERT_TRUE(failed.has_failed()) << failed.DebugString();
+    EXPECT_EQ(failed.failed().code(), static_cast<int>(absl::StatusCode::kFailedPrecondition));
+    Release(epoch, true);
+    EXPECT_TRUE(Answer().has_released());
+  }
+  EXPECT_EQ(BringUp(3, /*restore=*/true), 1);
+}
+
+TEST_F(JobRunnerTest, OnlyTheJobFileOrTheCoordinatorLetsAMemberRestore) {
+  v1::Prepare prepare;
+  *prepare.mutable_job() = Epoch(2);
+  prepare.set_ranks(1);
+  for (const bool resume : {false, true}) {
+    spec_.checkpoint.resume = resume;
+    *prepare.mutable_spec() = ToProto(spec_);
+    for (const bool restore : {false, true}) {
+      prepare.set_restore(restore);
+      const auto assignment = ReadAssignment(prepare, v1::MEMBER_ROLE_MODEL);
+      ASSERT_TRUE(assignment.ok()) << assignment.status();
+      EXPECT_EQ(assignment->restore, resume || restore);
+    }
+  }
 }
 
 TEST_F(JobRunnerTest, PassesOverADamagedCheckpointAndSaysSo) {
@@ -274,7 +297,7 @@ TEST_F(JobRunnerTest, PassesOverADamagedCheckpointAndSaysSo) {
   EXPECT_TRUE(Answer().has_released());
   const std::string newest = spec_.checkpoint.directory + "/step-00000002";
   std::filesystem::resize_file(newest + "/optimizer.safetensors", 100);
-  Prepare(2);
+  Prepare(2, /*restore=*/true);
   const v1::MemberMessage prepared = Answer();
   ASSERT_TRUE(prepared.has_prepared()) << prepared.DebugString();
   Connect(2, prepared.prepared());
