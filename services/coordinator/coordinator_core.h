@@ -112,6 +112,7 @@ class CoordinatorCore {
   void On(const MemberSaid& event);
   void OnLogs(const Member& member, const v1::LogBatch& message);
   void OnLeaving(Member* member);
+  bool WorkerLeaves(const Run& run);
   void OnReleased(Member* member, const v1::Released& message);
   void OnFailed(Member* member, JobState* state, const v1::MemberFailed& message);
   void Lose(const std::string& member_id, absl::string_view reason);
@@ -166,6 +167,7 @@ class CoordinatorCore {
   void OnCheckpointWritten(JobState* state, const v1::CheckpointWritten& message);
   // Ends a run that makes no more rounds, once its last checkpoint is written.
   void EndWhenSaved(JobState* state);
+  void TakeBackStop(JobState* state);
   void EndDone(JobState* state);
   void EndStopped(JobState* state);
   void EndRun(JobState* state, bool abort, absl::string_view reason);

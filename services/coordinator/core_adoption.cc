@@ -129,7 +129,9 @@ void CoordinatorCore::ContinueAdoption(JobState* state) {
   run.adopted = true;
   run.progressed = true;
   run.speeds = SpeedCorrection(run.ranks());
+  if (WorkerLeaves(run)) run.stop = StopReason::kMemberLeaves;  // It has said so meanwhile.
   state->adoption.reset();
+  CheckDeadline(state);  // It may have passed meanwhile.
   Set(state, "Ready", true, "MembersReady", "every worker is back");
   ChangePool(state, "the coordinator was restarted");
 }

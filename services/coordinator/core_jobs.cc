@@ -97,10 +97,24 @@ void CoordinatorCore::EndWhenSaved(JobState* state) {
   if (run.end == RunEnd::kNone || run.saving.has_value()) return;
   if (run.end == RunEnd::kDone) {
     EndDone(state);
+  } else if (!run.surely_ends() && run.last_save.code() != 0) {
+    TakeBackStop(state);
   } else {
     EndStopped(state);
   }
   Schedule();
+}
+
+// The run was to start anew on more workers, but steps would be lost: it goes on as it is. Members
+// that have the next plan have not waited for this.
+void CoordinatorCore::TakeBackStop(JobState* state) {
+  Run& run = *state->run;
+  run.stop = WorkerLeaves(run) ? StopReason::kMemberLeaves : StopReason::kNone;
+  run.closing = false;
+  run.end = RunEnd::kNone;
+  if (run.pool_due) return ChangePool(state, "servers join or leave");
+  Pump(state);
+  Advance(state);
 }
 
 void CoordinatorCore::EndDone(JobState* state) {
@@ -124,7 +138,8 @@ void CoordinatorCore::EndDone(JobState* state) {
 
 void CoordinatorCore::EndStopped(JobState* state) {
   const StopReason stop = state->run->stop;
-  const bool abort = state->run->plans_dropped;
+  // Members that have the next plan may be working on it: it is dropped.
+  const bool abort = !state->run->sent.empty();
   if (stop == StopReason::kCancel) {
     EndRun(state, abort, "the job was cancelled");
     FinishJob(state, v1::JOB_PHASE_CANCELLED, "Cancelled", "cancelled on request");

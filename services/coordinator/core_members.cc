@@ -1,4 +1,5 @@
 // The core's dealings with members as such: see coordinator_core.h.
+#include <algorithm>
 #include <utility>
 
 #include <absl/strings/str_cat.h>
@@ -191,6 +192,15 @@ void CoordinatorCore::OnLeaving(Member* member) {
   EndRun(state, /*abort=*/true, "a member leaves");
   Requeue(state, "MemberLeaving", absl::StrCat("member ", member->id, " was asked to stop"));
   Schedule();
+}
+
+// Whether a worker of the run was asked to stop.
+bool CoordinatorCore::WorkerLeaves(const Run& run) {
+  return std::any_of(run.members.begin(), run.members.begin() + run.spec->workers,
+                     [this](const std::string& id) {
+                       const Member* member = members_.Find(id);
+                       return member != nullptr && member->leaving;
+                     });
 }
 
 void CoordinatorCore::Send(const Member& member, v1::CoordinatorMessage message) {

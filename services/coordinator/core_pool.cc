@@ -45,7 +45,7 @@ bool CoordinatorCore::CanChangePool(const JobState& state) {
 void CoordinatorCore::ChangePool(JobState* state, absl::string_view reason) {
   Run& run = *state->run;
   run.pool_due = false;
-  if (run.closing || run.end != RunEnd::kNone) return;  // Nothing is computed any more.
+  if (run.surely_ends()) return;  // Nothing is computed any more.
   run.members = NextPool(state);
   v1::JobStatus* status = state->job.mutable_status();
   status->set_epoch(run.epoch + 1);

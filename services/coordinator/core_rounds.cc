@@ -212,6 +212,7 @@ void CoordinatorCore::OnCommitted(const Member& member, JobState* state,
 // Takes the run as far as its members' messages allow.
 void CoordinatorCore::Advance(JobState* state) {
   while (state->run.has_value() && !state->run->sent.empty()) {
+    if (state->run->end != RunEnd::kNone) return;  // Nothing more is committed.
     const RoundProgress& round = state->run->sent.front();
     if (!round.computed()) return;
     if (round.planned.key.kind == PlanKind::kTrain) {
@@ -318,9 +319,6 @@ void CoordinatorCore::FinishRound(JobState* state) {
       run.sent.empty() && !run.in_hand.has_value() && !run.requested && !run.next.has_value();
   if (!done && !run.closing && run.pool_due) return ChangePool(state, "servers join or leave");
   if (!done && !run.closing) return Pump(state);
-  // Members that have the next plan already may be working on it: it is dropped.
-  run.plans_dropped = !run.sent.empty();
-  run.sent.clear();
   run.end = done ? RunEnd::kDone : RunEnd::kStopped;
   EndWhenSaved(state);
 }

@@ -95,7 +95,6 @@ struct Run {
   StopReason stop = StopReason::kNone;
   bool closing = false;        // The commit that ends the run was sent: no more plans.
   RunEnd end = RunEnd::kNone;  // The last round is over.
-  bool plans_dropped = false;  // Members have a plan that is not to be committed.
   absl::Time last_round_end;   // Or the first round's beginning.
   absl::Time waiting_since;    // Lived; the same moment.
   absl::Duration last_step;    // That the last training step took; zero before there is one.
@@ -108,6 +107,11 @@ struct Run {
   std::optional<v1::CheckpointWritten> saved_early;  // Before all had committed its step.
   v1::CheckpointWritten last_save;                   // The last report of one asked for.
 
+  // Whether it ends whatever becomes of its last checkpoint. One that ends for full strength goes
+  // on when that fails.
+  bool surely_ends() const {
+    return end == RunEnd::kDone || (closing && stop != StopReason::kFullStrength);
+  }
   int32_t ranks() const { return static_cast<int32_t>(members.size()); }
   int32_t servers() const { return ranks() - spec->workers; }
 };

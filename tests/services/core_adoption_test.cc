@@ -23,7 +23,9 @@ class CoreAdoptionTest : public testing::Test {
   void SetUp() override {
     StoredJob stored;
     stored.job.set_job_id("job");
-    *stored.job.mutable_spec() = ToProto(CoreHarness::Spec(2, 0, 9));
+    JobSpec spec = CoreHarness::Spec(2, 0, 9);
+    spec.checkpoint.directory = "checkpoints";
+    *stored.job.mutable_spec() = ToProto(spec);
     stored.job.mutable_status()->set_phase(v1::JOB_PHASE_RUNNING);
     stored.job.mutable_status()->set_run_epoch(2);
     stored.job.mutable_status()->set_epoch(3);
@@ -102,6 +104,27 @@ class CoreAdoptionTest : public testing::Test {
     message.mutable_committed()->mutable_job()->set_job_id("job");
     message.mutable_committed()->mutable_job()->set_epoch(4);
     message.mutable_committed()->set_round(round);
+    core_.Apply(MemberSaid{session, id, message});
+  }
+  void SayDone(SessionId session, const char* id, int64_t round) {
+    v1::MemberMessage message;
+    message.mutable_round_done()->mutable_job()->set_job_id("job");
+    message.mutable_round_done()->mutable_job()->set_epoch(4);
+    message.mutable_round_done()->set_round(round);
+    message.mutable_round_done()->set_loss(2.5);
+    core_.Apply(MemberSaid{session, id, message});
+  }
+  void SaySaved(int64_t step) {
+    v1::MemberMessage message;
+    message.mutable_checkpoint_written()->mutable_job()->set_job_id("job");
+    message.mutable_checkpoint_written()->mutable_job()->set_epoch(2);
+    message.mutable_checkpoint_written()->set_step(step);
+    message.mutable_checkpoint_written()->set_directory("checkpoints/some");
+    core_.Apply(MemberSaid{kA, "a", message});
+  }
+  void SayLeaving(SessionId session, const char* id) {
+    v1::MemberMessage message;
+    message.mutable_leaving();
     core_.Apply(MemberSaid{session, id, message});
   }
   int64_t step() const { return core_.job("job").status().step(); }
@@ -206,6 +229,41 @@ TEST_F(CoreAdoptionTest, ACancelReleasesWhoIsBack) {
   core_.Apply(CancelJob{7, "job", absl::Seconds(30)});
   EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_CANCELLED);
   EXPECT_EQ(core_.Sent(kA, Message::kRelease).size(), 1u);
+}
+
+TEST_F(CoreAdoptionTest, AWorkerThatLeavesBeforeAllAreBackIsLetGoAtTheNextCommit) {
+  Hello(kB, "b", 2, 1);
+  SayLeaving(kB, "b");
+  Hello(kA, "a", 3, 0);
+  Say(kA, "a", Awaiting());
+  Say(kB, "b", Awaiting());
+  ASSERT_EQ(core_.Sent(kA, Message::kCommit).size(), 1u);
+  EXPECT_TRUE(core_.Sent(kA, Message::kCommit)[0].commit().checkpoint());
+  SayCommitted(kA, "a", 4);
+  SayCommitted(kB, "b", 4);
+  EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_RUNNING) << "its checkpoint is waited for";
+  SaySaved(5);
+  ASSERT_EQ(core_.phase("job"), v1::JOB_PHASE_QUEUED);
+  EXPECT_EQ(FindCondition(core_.job("job").status(), "Progressing")->reason(), "MemberLeaving");
+  EXPECT_EQ(core_.job("job").status().restarts(), 0);
+}
+
+TEST_F(CoreAdoptionTest, ADeadlineThatHasPassedMeanwhileEndsItThoughAWorkerLeaves) {
+  v1::Job job = core_.job("job");
+  job.mutable_spec()->set_deadline_seconds(1);
+  core_ = CoreHarness();
+  core_.Apply(Recover{{StoredJob{job, 99}}});
+  BothComeBack();
+  SayLeaving(kB, "b");
+  Say(kA, "a", Ahead());
+  Say(kB, "b", Awaiting());
+  SayCommitted(kB, "b", 4);
+  EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_RUNNING);
+  core_.AnswerPlan();
+  for (const auto& [session, id] : {std::pair{kA, "a"}, {kB, "b"}}) SayDone(session, id, 5);
+  for (const auto& [session, id] : {std::pair{kA, "a"}, {kB, "b"}}) SayCommitted(session, id, 5);
+  SaySaved(6);
+  EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_FAILED);
 }
 
 }  // namespace

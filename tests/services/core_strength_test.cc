@@ -220,6 +220,60 @@ TEST_F(CoreStrengthTest, WithoutDueCheckpointsTheNextCommitWritesOne) {
   EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_QUEUED);
 }
 
+TEST_F(CoreStrengthTest, GoesOnWithFewerWhenItsClosingCheckpointFails) {
+  JobSpec spec = Spec();
+  spec.checkpoint.every = 0;
+  BeginOnTwo(spec);
+  c_ = core_.Hello("c");
+  Round({a_, b_}, 2, 0);
+  // Members have the plan of the next round: it is computed, and not committed meanwhile.
+  const size_t commits = core_.Sent(a_, Message::kCommit).size();
+  Round({a_, b_}, 2, 1);
+  EXPECT_EQ(core_.Sent(a_, Message::kCommit).size(), commits);
+  EXPECT_EQ(core_.job("job").status().step(), 1);
+  core_.Submit("small", CoreHarness::Spec(1, 0, 3));
+  core_.SayCheckpoint(a_, "job", 2, 1, absl::ResourceExhaustedError("full"));
+  EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_RUNNING) << "the steps would be lost";
+  EXPECT_EQ(core_.Sent(a_, Message::kCommit).size(), commits + 1);
+  EXPECT_EQ(core_.phase("small"), v1::JOB_PHASE_STARTING) << "the members are not needed now";
+  for (SessionId session : {a_, b_}) core_.SayCommitted(session, "job", 2, 1);
+  Round({a_, b_}, 2, 2);
+  EXPECT_EQ(core_.job("job").status().step(), 3);
+  EXPECT_EQ(core_.job("job").status().restarts(), 1) << "that of the loss";
+}
+
+TEST_F(CoreStrengthTest, ACancelWhileItsClosingCheckpointIsWrittenEndsItWithThat) {
+  JobSpec spec = Spec();
+  spec.checkpoint.every = 0;
+  BeginOnTwo(spec);
+  c_ = core_.Hello("c");
+  Round({a_, b_}, 2, 0);
+  Round({a_, b_}, 2, 1);
+  core_.Apply(CancelJob{9, "job", absl::Minutes(1)});
+  EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_RUNNING);
+  core_.SayCheckpoint(a_, "job", 2, 1, absl::ResourceExhaustedError("full"));
+  EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_CANCELLED);
+  EXPECT_TRUE(core_.Sent(a_, Message::kRelease).back().release().abort()) << "it holds a plan";
+}
+
+TEST_F(CoreStrengthTest, AWorkerThatLeavesMeanwhileIsLetGoWithTheNextCommit) {
+  JobSpec spec = Spec();
+  spec.checkpoint.every = 0;
+  BeginOnTwo(spec);
+  c_ = core_.Hello("c");
+  Round({a_, b_}, 2, 0);
+  v1::MemberMessage leaving;
+  leaving.mutable_leaving();
+  core_.Say(b_, leaving);
+  core_.SayCheckpoint(a_, "job", 2, 1, absl::ResourceExhaustedError("full"));
+  EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_RUNNING);
+  Round({a_, b_}, 2, 1);
+  EXPECT_TRUE(core_.Sent(a_, Message::kCommit).back().commit().checkpoint());
+  core_.SayCheckpoint(a_, "job", 2, 2);
+  ASSERT_EQ(core_.phase("job"), v1::JOB_PHASE_QUEUED);
+  EXPECT_EQ(FindCondition(core_.job("job").status(), "Progressing")->reason(), "MemberLeaving");
+}
+
 TEST_F(CoreStrengthTest, WithoutCheckpointsItStaysWithFewer) {
   JobSpec spec = Spec();
   spec.checkpoint = {};

@@ -36,6 +36,7 @@ void FaultInjector::ChooseAll() {
   rates.stuck_work = rate(0.02);
   rates.slow_store = rate(0.1);
   rates.slow_disk = rate(0.5);
+  rates.full_disk = rate(0.3);
   rates.silent_crash = rate(0.5);
   rates.lost_machine = rate(1.0);
   for (const Strike strike :
@@ -79,6 +80,7 @@ void FaultInjector::ChooseLosses() {
   Random& random = world_.random;
   world_.faults.lost_machine = 0.9;
   world_.faults.slow_disk = 0.5 * random.Unit();
+  world_.faults.full_disk = random.Chance(0.5) ? 0.5 * random.Unit() : 0.0;
   world_.faults.machine_error = random.Chance(0.3) ? 0.05 * random.Unit() : 0.0;
   strikes_ = {&FaultTargets::CrashMember, &FaultTargets::StopMember};
   if (random.Chance(0.5)) strikes_.push_back(&FaultTargets::CrashCoordinator);

@@ -32,6 +32,7 @@ struct FaultRates {
   double stuck_work = 0;    // It takes longer than anybody waits.
   double slow_store = 0;    // The coordinator's.
   double slow_disk = 0;     // Of checkpoints.
+  double full_disk = 0;     // The same.
   double silent_crash = 0;  // Of the coordinator: its machine goes with it.
   double lost_machine = 0;  // A worker that ends is replaced when jobs no longer wait for it.
 };

@@ -155,12 +155,16 @@ void Invariants::Stored(const v1::Job& job) {
   CheckEnd(record, job);
 }
 
-// A run that made room for one on all workers has left a checkpoint, unless it says otherwise.
+// A run that made room for one on all workers has left a checkpoint.
 void Invariants::CheckQueued(JobRecord* record, const v1::Job& job) {
   const v1::Condition* why = FindCondition(job.status(), "Progressing");
   const v1::Condition* saved = FindCondition(job.status(), "CheckpointSaved");
-  if (why == nullptr || why->reason() != "FullStrength" || saved == nullptr) return;
-  if (saved->status() == v1::CONDITION_STATUS_TRUE) record->kept_step = job.status().step();
+  if (why == nullptr || why->reason() != "FullStrength") return;
+  if (saved == nullptr || saved->status() != v1::CONDITION_STATUS_TRUE) {
+    Break(absl::StrCat("job ", job.job_id(), ": makes room for more workers at step ",
+                       job.status().step(), ", which is not saved"));
+  }
+  record->kept_step = job.status().step();
 }
 
 void Invariants::CheckEnd(const JobRecord& record, const v1::Job& job) {

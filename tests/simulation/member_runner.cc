@@ -253,7 +253,10 @@ void MemberRunner::WriteCheckpoint() {
 }
 
 void MemberRunner::CheckpointDone(const Save& save) {
-  const absl::Status status = Accident();
+  absl::Status status = Accident();
+  if (world_.random.Chance(world_.faults.full_disk)) {
+    status = absl::ResourceExhaustedError("no space is left");
+  }
   const std::string& directory = assignment_.spec().checkpoint().directory();
   if (status.ok()) setup_.disk->Save(directory, save.weights);
   world_.Note(setup_.name, " has written the checkpoint of step ", save.weights.step, ": ",
