@@ -24,6 +24,12 @@ MemberResources Completed(MemberResources resources, Outbox* outbox, AttentionKe
   return resources;
 }
 
+// A round that is over is not computed again: what makes its plan large is not kept.
+v1::RoundRecord WithoutWork(v1::RoundRecord record) {
+  record.mutable_plan()->clear_micro_batches();
+  return record;
+}
+
 }  // namespace
 
 std::string JobRunner::Name(const v1::JobEpoch& epoch) {
@@ -229,11 +235,11 @@ absl::Status JobRunner::RunReadyPlans() {
       return absl::OkStatus();
     }
     RALLY_RETURN_IF_ERROR(done.status());
+    *current_.mutable_done() = *done;
     if (member_->AwaitsCommit()) {
       awaited_commit_ = done->round();
-      *current_.mutable_done() = *done;
     } else {
-      current_.Clear();
+      validated_ = WithoutWork(std::exchange(current_, {}));
     }
     v1::MemberMessage answer;
     *answer.mutable_round_done() = *std::move(done);
@@ -248,7 +254,7 @@ absl::Status JobRunner::Commit(const v1::Commit& commit) {
   awaited_commit_.reset();
   committed.set_round(commit.round());
   *current_.mutable_committed() = committed;
-  last_ = std::exchange(current_, {});
+  last_ = WithoutWork(std::exchange(current_, {}));
   v1::MemberMessage answer;
   *answer.mutable_committed() = std::move(committed);
   Say(std::move(answer));
@@ -303,6 +309,7 @@ void JobRunner::DropMember() {
   ready_.Clear();
   current_.Clear();
   last_.Clear();
+  validated_.Clear();
   failure_.reset();
 }
 

@@ -136,7 +136,8 @@ class JobRunner : private PoolFeed {
   std::optional<int64_t> awaited_commit_;    // Round.
   v1::Ready ready_;                          // The run's first.
   v1::RoundRecord current_;                  // Round under way; empty between rounds.
-  v1::RoundRecord last_;                     // The last that was committed.
+  v1::RoundRecord last_;                     // The last that was committed,
+  v1::RoundRecord validated_;                // and of a worker the last validation that is over.
   std::deque<Command> put_back_;             // Taken from commands_ within a round, for after it.
   std::optional<v1::MemberFailed> failure_;  // Of the epoch, as it was said.
 

@@ -58,6 +58,7 @@ void JobRunner::AddReport(v1::Standing* standing) const {
   *standing->mutable_position() = committed ? last_.plan().next_position() : ready_.position();
   if (current_.has_plan()) *standing->mutable_current() = current_;
   if (committed) *standing->mutable_last() = last_;
+  if (role_ == v1::MEMBER_ROLE_MODEL) *standing->mutable_validated() = validated_;
   member_->AddReport(standing);
 }
 

@@ -161,8 +161,8 @@ Usage: rally-coordinator [--flag=value ...]
   --log-level=LEVEL       debug, info, warning or error. Default info.
   --help                  This text.
 
-Ctrl-C or SIGTERM stops it cleanly; started again on the same data directory it goes on: jobs that
-ran continue from their newest checkpoint.
+Ctrl-C or SIGTERM stops it cleanly. Members keep what they hold; started again on the same data
+directory it takes them back, and jobs that ran go on without losing a step.
 
 Certificates and tokens are read again when their files change. docs/security.md tells how to make
 them.

@@ -7,6 +7,7 @@
 // is recorded.
 #include <algorithm>
 #include <iterator>
+#include <map>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -42,6 +43,34 @@ RoundProgress ProgressOf(const v1::Plan& plan, size_t workers, size_t ranks) {
 // Of two workers at one round, one may not have been told its plan.
 std::pair<int64_t, bool> HowFar(const v1::Standing& standing) {
   return {standing.round(), standing.begun() && standing.has_current()};
+}
+
+// Of the validation of `step`, if a worker has finished it.
+const v1::Plan* LastValidated(const Run& run, int64_t step) {
+  for (int32_t rank = 0; rank < run.spec->workers; ++rank) {
+    const v1::RoundRecord& validated = run.prepared[rank]->standing().validated();
+    if (validated.has_done() && validated.plan().step() == step) return &validated.plan();
+  }
+  return nullptr;
+}
+
+// The round of `plan`, as the workers' reports tell of it.
+void AddRebuilt(const v1::Plan& plan, Run* run) {
+  const auto workers = static_cast<size_t>(run->spec->workers);
+  RoundProgress& round = run->sent.emplace_back(ProgressOf(plan, workers, run->members.size()));
+  if (round.planned.key.kind == PlanKind::kTrain) run->position = round.planned.next_position;
+  run->next = NextRound(*run->spec, round.planned.key);
+  for (size_t rank = 0; rank < workers; ++rank) {
+    const v1::Standing& standing = run->prepared[rank]->standing();
+    for (const v1::RoundRecord* record :
+         {&standing.last(), &standing.validated(), &standing.current()}) {
+      if (!record->has_done() || record->plan().round() != plan.round()) continue;
+      round.done[rank] = record->done();
+      if (record->has_committed()) round.committed[rank] = record->committed();
+    }
+  }
+  // The others are told again what rank 0 has heard; what it has not is decided anew.
+  round.commit_sent = round.committed[0].has_value();
 }
 
 }  // namespace
@@ -160,31 +189,21 @@ bool CoordinatorCore::RebuildRounds(JobState* state) {
   run.position = FromProto(farthest->position());
   run.next = FirstRound(*run.spec, farthest->step());
   if (run.next.has_value()) run.next->round = farthest->round();
-  const auto add = [&](const v1::Plan& plan) {
-    RoundProgress& round = run.sent.emplace_back(ProgressOf(plan, workers, run.members.size()));
-    if (round.planned.key.kind == PlanKind::kTrain) run.position = round.planned.next_position;
-    run.next = NextRound(*run.spec, round.planned.key);
-    for (size_t rank = 0; rank < workers; ++rank) {
-      const v1::Standing& standing = run.prepared[rank]->standing();
-      for (const v1::RoundRecord* record : {&standing.last(), &standing.current()}) {
-        if (!record->has_done() || record->plan().round() != plan.round()) continue;
-        round.done[rank] = record->done();
-        if (record->has_committed()) round.committed[rank] = record->committed();
-      }
-    }
-    // The others are told again what rank 0 has heard; what it has not is decided anew.
-    round.commit_sent = round.committed[0].has_value();
-  };
+  std::map<int64_t, const v1::Plan*> rounds;  // To be recorded or gone on with, in order.
+  const auto keep = [&rounds](const v1::Plan& plan) { rounds.emplace(plan.round(), &plan); };
   if (finished == workers) {
     const v1::Standing& first = run.prepared[0]->standing();
-    add(first.step() == step ? first.last().plan() : first.current().plan());
+    keep(first.step() == step ? first.last().plan() : first.current().plan());
   }
-  if (farthest->begun() && farthest->has_current() &&
-      (run.sent.empty() ||
-       run.sent.back().planned.key.round < farthest->current().plan().round())) {
-    add(farthest->current().plan());
+  if (const v1::Plan* validated = LastValidated(run, farthest->step())) {
+    if (state->job.status().last_validation().step() != validated->step()) {
+      keep(*validated);
+    } else {
+      run.next = NextRound(*run.spec, ProgressOf(*validated, 0, 0).planned.key);
+    }
   }
-  // A validation that is over but was not reported is made again.
+  if (farthest->begun() && farthest->has_current()) keep(farthest->current().plan());
+  for (const auto& [round, plan] : rounds) AddRebuilt(*plan, &run);
   if (run.next.has_value()) run.next->round = std::max(run.next->round, farthest->round());
   RebuildSaves(state);
   if (run.sent.empty() && !run.next.has_value()) run.end = RunEnd::kDone;

@@ -230,6 +230,7 @@ void CoordinatorCore::ConnectPool(JobState* state) {
     SendToRun(run, run.ranks(), std::move(message));
     run.resumed.reset();
   }
+  for (std::optional<v1::Prepared>& prepared : run.prepared) prepared->clear_standing();
   Pump(state);
   Advance(state);
   if (state->run.has_value()) EndWhenSaved(state);

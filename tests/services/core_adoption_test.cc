@@ -1,4 +1,5 @@
 // The core takes running jobs back after it was restarted.
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,7 @@ class CoreAdoptionTest : public testing::Test {
     stored.job.set_job_id("job");
     JobSpec spec = CoreHarness::Spec(2, 0, 9);
     spec.checkpoint.directory = "checkpoints";
+    spec.validation.every = 4;
     *stored.job.mutable_spec() = ToProto(spec);
     stored.job.mutable_status()->set_phase(v1::JOB_PHASE_RUNNING);
     stored.job.mutable_status()->set_run_epoch(2);
@@ -264,6 +266,115 @@ TEST_F(CoreAdoptionTest, ADeadlineThatHasPassedMeanwhileEndsItThoughAWorkerLeave
   for (const auto& [session, id] : {std::pair{kA, "a"}, {kB, "b"}}) SayCommitted(session, id, 5);
   SaySaved(6);
   EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_FAILED);
+}
+
+// Round 4 validates step 4, rounds 5 and 6 are steps 5 and 6.
+class AdoptedValidationTest : public CoreAdoptionTest {
+ protected:
+  static v1::RoundRecord Validated() {
+    v1::RoundRecord record = Finished(4, 4);
+    record.mutable_plan()->set_kind(v1::PLAN_KIND_VALIDATE);
+    record.mutable_plan()->clear_next_position();
+    record.mutable_done()->set_loss(2.5);
+    return record;
+  }
+  // Step 4 committed and validated, round 5 begun or still to come.
+  static v1::Standing Beyond(bool begun) {
+    v1::Standing standing;
+    standing.set_round(5);
+    standing.set_begun(begun);
+    standing.set_step(4);
+    standing.mutable_position()->set_index(4);
+    if (begun) *standing.mutable_current()->mutable_plan() = PlanOf(5, 5);
+    *standing.mutable_last() = Committed(3, 4);
+    *standing.mutable_validated() = Validated();
+    return standing;
+  }
+  // Within the validation, all of it collected.
+  static v1::Standing Validating() {
+    v1::Standing standing = Beyond(false);
+    standing.set_round(4);
+    standing.set_begun(true);
+    standing.set_complete(true);
+    standing.clear_validated();
+    *standing.mutable_current()->mutable_plan() = Validated().plan();
+    return standing;
+  }
+  const v1::ValidationReport& validation() const {
+    return core_.job("job").status().last_validation();
+  }
+  size_t Validations() const {
+    return std::count_if(core_.events.begin(), core_.events.end(),
+                         [](const v1::JobEvent& event) { return event.has_validation(); });
+  }
+};
+
+TEST_F(AdoptedValidationTest, OneThatIsOverIsReportedThoughTheNextStepHasBegun) {
+  BothComeBack();
+  Say(kA, "a", Beyond(true));
+  Say(kB, "b", Beyond(true));
+  ASSERT_EQ(core_.pending_plans(), 1u);
+  EXPECT_EQ(core_.next_plan().key.round, 5);
+  EXPECT_NE(core_.next_plan().resumed, nullptr);
+  core_.AnswerPlan();
+  EXPECT_EQ(validation().step(), 4);
+  EXPECT_EQ(validation().loss(), 2.5);
+  EXPECT_EQ(validation().tokens(), 100);
+  EXPECT_EQ(Validations(), 1u);
+  EXPECT_EQ(core_.next_plan().key.round, 6);
+}
+
+TEST_F(AdoptedValidationTest, OneThatIsOverIsNotMadeAgain) {
+  BothComeBack();
+  Say(kA, "a", Beyond(false));
+  Say(kB, "b", Beyond(false));
+  EXPECT_EQ(validation().loss(), 2.5);
+  EXPECT_EQ(Validations(), 1u);
+  ASSERT_EQ(core_.pending_plans(), 1u);
+  EXPECT_EQ(core_.next_plan().key.kind, PlanKind::kTrain);
+  EXPECT_EQ(core_.next_plan().key.round, 5);
+  EXPECT_EQ(core_.next_plan().key.step, 5);
+  EXPECT_EQ(core_.next_plan().position.index, 4);
+}
+
+TEST_F(AdoptedValidationTest, OneThatAWorkerHasStillToEndIsReportedWithItsWord) {
+  BothComeBack();
+  Say(kA, "a", Validating());
+  Say(kB, "b", Beyond(true));
+  EXPECT_EQ(Validations(), 0u);
+  core_.AnswerPlan();
+  SayDone(kA, "a", 4);
+  EXPECT_EQ(validation().loss(), 2.5);
+  EXPECT_EQ(Validations(), 1u);
+}
+
+TEST_F(AdoptedValidationTest, OneThatWasReportedIsNotReportedAgain) {
+  v1::Job job = core_.job("job");
+  job.mutable_status()->mutable_last_validation()->set_step(4);
+  core_ = CoreHarness();
+  core_.Apply(Recover{{StoredJob{job, 99}}});
+  BothComeBack();
+  Say(kA, "a", Beyond(false));
+  Say(kB, "b", Beyond(false));
+  EXPECT_EQ(Validations(), 0u);
+  ASSERT_EQ(core_.pending_plans(), 1u);
+  EXPECT_EQ(core_.next_plan().key.kind, PlanKind::kTrain);
+}
+
+TEST_F(AdoptedValidationTest, OneOfAStepThatWasNotRecordedFollowsIt) {
+  v1::Job job = core_.job("job");
+  job.mutable_status()->set_step(3);
+  core_ = CoreHarness();
+  core_.Apply(Recover{{StoredJob{job, 99}}});
+  BothComeBack();
+  Say(kA, "a", Beyond(false));
+  Say(kB, "b", Beyond(false));
+  EXPECT_EQ(step(), 4);
+  EXPECT_EQ(Validations(), 1u);
+  ASSERT_GE(core_.events.size(), 2u);
+  EXPECT_TRUE(core_.events[core_.events.size() - 2].has_step());
+  EXPECT_TRUE(core_.events.back().has_validation());
+  EXPECT_EQ(core_.next_plan().key.round, 5);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 
 #include "proto/convert.h"
 #include "services/coordinator/conditions.h"
+#include "services/coordinator/round_schedule.h"
 #include "tests/simulation/random.h"
 
 namespace rally::simulation {
@@ -186,6 +187,12 @@ void Invariants::CheckSucceeded(const JobRecord& record, const v1::Job& job) {
     Break(absl::StrCat("job ", job.job_id(), ": succeeded at step ", status.step(), " of ",
                        status.total_steps()));
   }
+  const JobSpec spec = FromProto(job.spec()).value_or(JobSpec{});
+  for (int64_t step = 1; step <= status.total_steps(); ++step) {
+    if (!ValidationDue(spec, step) || record.validated.contains(step)) continue;
+    Break(absl::StrCat("job ", job.job_id(), ": succeeded, but no event tells of the validation",
+                       " of step ", step));
+  }
   if (status.weights_checksum().empty()) return;  // Another run had done the last step.
   for (const auto& [run, of_run] : record.runs) {
     const auto chain = of_run.chains.find(status.total_steps());
@@ -198,6 +205,7 @@ void Invariants::CheckSucceeded(const JobRecord& record, const v1::Job& job) {
 void Invariants::StoredEvent(const std::string& job, const v1::JobEvent& event,
                              int64_t last_sequence) {
   if (event.has_status()) jobs_[job].last_phase = event.status().phase();
+  if (event.has_validation()) jobs_[job].validated.insert(event.validation().step());
   if (event.sequence() == last_sequence + 1) return;
   Break(absl::StrCat("job ", job, ": event ", event.sequence(), " is stored after event ",
                      last_sequence));

@@ -15,7 +15,8 @@
 //     same weights.
 //   - Where no worker fails, no job that runs starts again and no step is done again.
 //   - A job's status never names a step that not every worker has, and a job that has succeeded has
-//     all its steps. A job that has ended stays as it is. Epochs do not go back.
+//     all its steps, and has told of every validation that was due. A job that has ended stays as
+//     it is. Epochs do not go back.
 //   - A job that is not to continue from the checkpoints that it finds never trains beside them.
 //   - Events count 1, 2, 3 ... and what a reader has seen of them stays. They tell every phase.
 //   - A job that was acknowledged ends, with nothing left behind at any member, once the faults
@@ -118,8 +119,9 @@ class Invariants {
     uint64_t final_status = 0;  // Its hash, once the job has ended.
     int32_t workers = 0;        // That it wants.
     bool has_trained = false;
-    int64_t kept_step = 0;  // No run begins before it any more.
-    bool gone = false;      // Deleted.
+    std::set<int64_t> validated;  // Steps whose validation an event has told.
+    int64_t kept_step = 0;        // No run begins before it any more.
+    bool gone = false;            // Deleted.
   };
 
   void SentPrepare(const std::string& session, const v1::Prepare& prepare);

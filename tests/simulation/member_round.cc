@@ -84,12 +84,12 @@ void MemberRunner::EndRound() {
   done->set_loss(world_.random.Chance(world_.faults.bad_loss)
                      ? std::numeric_limits<double>::quiet_NaN()
                      : 1.0);
+  *current_.mutable_done() = *done;
   if (is_worker() && plan.kind() == v1::PLAN_KIND_TRAIN) {
     awaited_commit_ = plan.round();
-    *current_.mutable_done() = *done;
     reduced_ = weights_.After(assignment_.job().epoch(), plan.step(), plan.next_position().index());
   } else {
-    current_.Clear();
+    validated_ = std::exchange(current_, {});
   }
   if (is_worker()) {
     world_.invariants.RoundDone(assignment_.job(), assignment_.rank(), plan.round());

@@ -217,6 +217,7 @@ void MemberRunner::AddReport(v1::Standing* standing) const {
   *standing->mutable_position() = committed ? last_.plan().next_position() : ready_.position();
   if (current_.has_plan()) *standing->mutable_current() = current_;
   if (committed) *standing->mutable_last() = last_;
+  if (validated_.has_done()) *standing->mutable_validated() = validated_;
   if (save_ != nullptr) standing->set_saving(save_->weights.step);
   if (saved_.has_job()) *standing->mutable_saved() = saved_;
 }
@@ -296,6 +297,7 @@ void MemberRunner::DropMember() {
   ready_.Clear();
   current_.Clear();
   last_.Clear();
+  validated_.Clear();
   if (save_ != nullptr) save_->cancelled = true;
   save_.reset();
   saved_.Clear();

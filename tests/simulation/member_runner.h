@@ -168,6 +168,7 @@ class MemberRunner {
   v1::Ready ready_;  // The run's first.
   v1::RoundRecord current_;
   v1::RoundRecord last_;
+  v1::RoundRecord validated_;
   JobWeights weights_;
   JobWeights reduced_;  // What a commit makes of them.
   std::shared_ptr<Save> save_;

@@ -86,9 +86,11 @@ class JobRunnerTest : public ::testing::Test {
     message.mutable_connect()->add_transport_addresses(prepared.transport_address());
     runner_->Handle(message);
   }
-  DataPosition SendPlan(uint32_t epoch, int64_t round, int64_t step, const DataPosition& position) {
+  DataPosition SendPlan(uint32_t epoch, int64_t round, int64_t step, const DataPosition& position,
+                        PlanKind kind = PlanKind::kTrain) {
     std::shared_ptr<Plan> plan = testing::MakePlan(spec_, corpus_, step, position);
     plan->round = round;
+    plan->kind = kind;
     v1::CoordinatorMessage message;
     *message.mutable_plan()->mutable_job() = Epoch(epoch);
     *message.mutable_plan()->mutable_plan() = ToProto(*plan);
@@ -187,6 +189,37 @@ TEST_F(JobRunnerTest, AnotherEpochContinuesFromTheCheckpointBitForBit) {
 
   EXPECT_EQ(BringUp(3, /*restore=*/true), 1);
   EXPECT_EQ(TrainFrom(3, 1, after_one), whole);
+}
+
+// Plans may be large, and two of them no message: of rounds that are over their work is not told.
+TEST_F(JobRunnerTest, ReportsItsLastRoundsToACoordinatorThatWasRestarted) {
+  EXPECT_EQ(BringUp(1), 0);
+  const DataPosition second = SendPlan(1, 0, 1, {});
+  EXPECT_TRUE(Answer().has_round_done());
+  Commit(1, 0, false);
+  EXPECT_TRUE(Answer().has_committed());
+  SendPlan(1, 1, 1, second, PlanKind::kValidate);
+  const v1::RoundDone validated = Answer().round_done();
+  EXPECT_EQ(validated.round(), 1);
+  SendPlan(1, 2, 2, second);
+  EXPECT_EQ(Answer().round_done().round(), 2);
+  v1::CoordinatorMessage message;
+  *message.mutable_regroup()->mutable_job() = Epoch(1);
+  message.mutable_regroup()->set_epoch(2);
+  message.mutable_regroup()->set_ranks(1);
+  message.mutable_regroup()->set_report(true);
+  runner_->Handle(message);
+  const v1::Standing standing = Answer().prepared().standing();
+  EXPECT_EQ(standing.step(), 1);
+  EXPECT_EQ(standing.current().plan().round(), 2);
+  EXPECT_GT(standing.current().plan().micro_batches_size(), 0);
+  EXPECT_EQ(standing.last().committed().step(), 1);
+  EXPECT_EQ(standing.last().plan().micro_batches_size(), 0);
+  EXPECT_GT(standing.last().plan().documents().tokens_size(), 0);
+  EXPECT_EQ(standing.validated().plan().round(), 1);
+  EXPECT_EQ(standing.validated().plan().kind(), v1::PLAN_KIND_VALIDATE);
+  EXPECT_EQ(standing.validated().plan().micro_batches_size(), 0);
+  EXPECT_EQ(standing.validated().done().loss(), validated.loss());
 }
 
 TEST_F(JobRunnerTest, APlanAheadWaitsForTheCommit) {
