@@ -170,8 +170,39 @@ TEST_F(CheckpointTest, DamageIsFoundAndNamed) {
   fs::resize_file(folder + "/optimizer.safetensors", 100);
   EXPECT_EQ(Restore(spec_).code(), absl::StatusCode::kDataLoss);
   fs::remove(folder + "/model.safetensors");
-  EXPECT_THAT(std::string(Restore(spec_).message()), HasSubstr("model.safetensors is missing"));
+  EXPECT_THAT(std::string(Restore(spec_).message()), HasSubstr("model.safetensors: No such file"));
   fs::resize_file(folder + "/trainer.json", 20);
+  EXPECT_EQ(Restore(spec_).code(), absl::StatusCode::kDataLoss);
+}
+
+// A folder in a file's place stands for a disk that answers with an error.
+TEST_F(CheckpointTest, WhatCannotBeReadNowIsNotDamaged) {
+  TrainAndSave(1);
+  const std::string folder = TrainAndSave(2);
+  for (const char* name :
+       {"trainer.json", "config.json", "model.safetensors", "optimizer.safetensors"}) {
+    const std::string path = folder + "/" + name;
+    fs::rename(path, path + ".away");
+    fs::create_directory(path);
+    const absl::Status status = Restore(spec_);
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+    EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr(path), HasSubstr("directory")));
+    fs::remove(path);
+    fs::rename(path + ".away", path);
+  }
+  EXPECT_TRUE(Restore(spec_).ok());
+}
+
+// A manifest that leaves its files out lets one that is missing pass the checksums.
+TEST_F(CheckpointTest, AFileThatGoesWhileItIsReadIsNotACheckpointThatIsMissing) {
+  const std::string folder = TrainAndSave(1);
+  auto manifest = nlohmann::ordered_json::parse(*ReadFile(folder + "/trainer.json"));
+  manifest.erase("manifest_xxh3");
+  manifest["version"] = 1;
+  manifest["xxh3"].erase("config.json");
+  std::ofstream(folder + "/trainer.json") << manifest;
+  ASSERT_TRUE(Restore(spec_).ok());
+  fs::remove(folder + "/config.json");
   EXPECT_EQ(Restore(spec_).code(), absl::StatusCode::kDataLoss);
 }
 
@@ -239,11 +270,11 @@ TEST_F(CheckpointTest, GoesOnWithAnotherNumberOfWorkers) {
 TEST_F(CheckpointTest, TrainingGoesOnWhileItIsWritten) {
   spec_.workers = 2;
   absl::Notification trained;
-  const WriteTensors slow = [&trained](const std::string& path, auto tensors) {
+  const WriteTensors slow = [&trained](const std::string& path, auto tensors, const auto& wanted) {
     if (!trained.WaitForNotificationWithTimeout(absl::Seconds(60))) {
       return absl::DeadlineExceededError("training waits for the disk");
     }
-    return WriteSafetensors(path, tensors);
+    return WriteSafetensors(path, tensors, wanted);
   };
   uint64_t at_two = 0;
   {

@@ -80,8 +80,8 @@ class CheckpointWriterTest : public ::testing::Test {
 
 // Fails until `ok`.
 WriteTensors Failing(const bool* ok, absl::Status status) {
-  return [ok, status](const std::string& path, absl::Span<const TensorSource> tensors) {
-    if (*ok) return WriteSafetensors(path, tensors);
+  return [ok, status](const std::string& path, auto tensors, const auto& wanted) {
+    if (*ok) return WriteSafetensors(path, tensors, wanted);
     return absl::Status(status.code(), path + ": " + std::string(status.message()));
   };
 }
@@ -118,9 +118,9 @@ TEST_F(CheckpointWriterTest, TheIndexNamesTheFileOfEveryWeight) {
 
 TEST_F(CheckpointWriterTest, WritesTheWeightsOfTheStartAndTheNextStartWaits) {
   absl::Notification release;
-  const WriteTensors slow = [&release](const std::string& path, auto tensors) {
+  const WriteTensors slow = [&release](const std::string& path, auto tensors, const auto& wanted) {
     release.WaitForNotification();
-    return WriteSafetensors(path, tensors);
+    return WriteSafetensors(path, tensors, wanted);
   };
   WriterGroup writers(spec_, absl::Milliseconds(50), {slow, slow});
   ASSERT_TRUE(writers.Start(At(1), Position(1)).ok());
@@ -206,6 +206,32 @@ TEST_F(CheckpointWriterTest, AbortEndsTheWaitAndWhateverComesLater) {
   EXPECT_TRUE(writers.writer(0).AwaitIdle(absl::Now() + absl::Seconds(60)));
   EXPECT_EQ(writers.Start(0, At(1), Position(1)).message(), "the run has ended");
   EXPECT_EQ(writers.Await(absl::ZeroDuration()).status.code(), absl::StatusCode::kDeadlineExceeded);
+}
+
+// Another run may be in its place by then.
+TEST_F(CheckpointWriterTest, NoCheckpointComesLongAfterAnAbort) {
+  spec_.workers = 1;
+  absl::Notification at_last_file;
+  absl::Notification aborted;
+  CheckpointWriterOptions options;
+  options.spec = spec_;
+  options.grace = absl::ZeroDuration();
+  options.write = [&](const std::string& path, auto tensors, const auto& wanted) {
+    const absl::Status status = WriteSafetensors(path, tensors, wanted);
+    if (path.find("optimizer") != std::string::npos) {
+      at_last_file.Notify();
+      aborted.WaitForNotification();
+    }
+    return status;
+  };
+  CheckpointWriter writer(options, [](const CheckpointOutcome&) {});
+  ASSERT_TRUE(writer.Start(At(1), Position(1)).ok());
+  at_last_file.WaitForNotification();
+  writer.Abort(absl::CancelledError("the run has ended"));
+  aborted.Notify();
+  ASSERT_TRUE(writer.AwaitIdle(absl::Now() + absl::Seconds(60)));
+  EXPECT_THAT(*ListCheckpoints(spec_.checkpoint), ::testing::IsEmpty());
+  EXPECT_THAT(Names(spec_.checkpoint.directory), ::testing::IsEmpty());
 }
 
 // The other start wrote the same step, of weights of its own.

@@ -38,6 +38,19 @@ class SafetensorsTest : public ::testing::Test {
   std::vector<float> values_;
 };
 
+TEST_F(SafetensorsTest, AWriteThatIsNotWantedAnyMoreEnds) {
+  const std::vector<float> values(3 * kWantedBytes / sizeof(float));
+  const TensorSource tensor = {"a", {static_cast<int64_t>(values.size())}, values};
+  int asked = 0;
+  const StillWanted wanted = [&asked] {
+    return ++asked < 4 ? absl::OkStatus() : absl::CancelledError("enough");
+  };
+  // Asked for the size, the header, and every part of the tensor.
+  EXPECT_EQ(WriteSafetensors(path_, absl::MakeSpan(&tensor, 1), wanted),
+            absl::CancelledError("enough"));
+  EXPECT_EQ(asked, 4);
+}
+
 TEST_F(SafetensorsTest, RoundTrip) {
   const std::vector<float> a = {1, 2, 3, 4, 5, 6};
   const std::vector<float> b = {-0.0f, 1e-40f, 3e38f};

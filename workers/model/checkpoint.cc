@@ -51,9 +51,8 @@ absl::StatusOr<TrainingPosition> ReadCheckpoint(const std::string& folder, const
                                                 const CheckpointArrays& arrays) {
   RALLY_ASSIGN_OR_RETURN(const CheckpointManifest manifest, ReadCheckpointManifest(folder));
   RALLY_RETURN_IF_ERROR(VerifyCheckpointFiles(folder, manifest));
-  const absl::StatusOr<std::string> config = ReadFile(absl::StrCat(folder, "/config.json"));
-  if (!config.ok()) return absl::DataLossError(config.status().message());
-  RALLY_RETURN_IF_ERROR(Annotate(CheckModelConfig(*config, spec), folder));
+  RALLY_ASSIGN_OR_RETURN(const std::string config, ReadFile(absl::StrCat(folder, "/config.json")));
+  RALLY_RETURN_IF_ERROR(Annotate(CheckModelConfig(config, spec), folder));
   std::vector<TensorTarget> model;
   AppendTargets(layout, "", arrays.values, &model);
   RALLY_RETURN_IF_ERROR(ReadTensors(folder, manifest, "model", std::move(model)));
@@ -81,11 +80,13 @@ absl::StatusOr<RestoredCheckpoint> ReadNewestOfList(const JobSpec& spec, const W
       restored.position = *position;
       return restored;
     }
-    if (!absl::IsDataLoss(position.status())) return position.status();
     std::error_code error;
-    if (!std::filesystem::exists(restored.directory, error)) {
+    if (!std::filesystem::exists(restored.directory, error) && !error) {
       return absl::AbortedError(absl::StrCat(restored.directory, " has gone while it was read"));
     }
+    // A file that is missing is damage. One that cannot be read now may be whole.
+    const bool damaged = absl::IsDataLoss(position.status()) || absl::IsNotFound(position.status());
+    if (!damaged) return position.status();
     if (restored.damage.empty()) restored.damage = std::string(position.status().message());
     restored.damaged.push_back(*step);
   }

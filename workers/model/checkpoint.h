@@ -43,7 +43,8 @@ struct RestoredCheckpoint {
 // Reads the newest checkpoint that is whole into `arrays`, past newer ones that are damaged. Every
 // reader of the same files takes the same one. NotFound when there are none; DataLoss when none is
 // whole, naming the newest's damage; FailedPrecondition when it is of another model shape, naming
-// the field. After an error `arrays` are undefined, NotFound excepted.
+// the field; the system's error when a file is there and cannot be read: that is no damage. After
+// an error `arrays` are undefined, NotFound excepted.
 absl::StatusOr<RestoredCheckpoint> ReadNewestCheckpoint(const JobSpec& spec,
                                                         const WeightLayout& layout,
                                                         const CheckpointArrays& arrays);

@@ -1,9 +1,13 @@
 #include "workers/model/checkpoint_manifest.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
-#include <fstream>
+#include <cerrno>
 #include <memory>
 
+#include <absl/cleanup/cleanup.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <nlohmann/json.hpp>
@@ -56,18 +60,22 @@ bool IsFileName(const std::string& name) {
 
 }  // namespace
 
-absl::StatusOr<std::string> FileChecksum(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return absl::DataLossError(absl::StrCat(path, " is missing or cannot be read"));
+absl::StatusOr<std::string> FileChecksum(const std::string& path, const StillWanted& wanted) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return ErrnoStatus(errno, "cannot open", path);
+  const absl::Cleanup close_file = [fd] { close(fd); };
   const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state(XXH3_createState(),
                                                                        &XXH3_freeState);
   XXH3_64bits_reset(state.get());
-  std::vector<char> block(1 << 20);
-  while (file.read(block.data(), static_cast<std::streamsize>(block.size())) || file.gcount() > 0) {
-    XXH3_64bits_update(state.get(), block.data(), static_cast<size_t>(file.gcount()));
+  std::vector<char> block(kWantedBytes);
+  while (true) {
+    if (wanted != nullptr) RALLY_RETURN_IF_ERROR(wanted());
+    const ssize_t got = read(fd, block.data(), block.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return ErrnoStatus(errno, "cannot read", path);
+    if (got == 0) return Hexadecimal(XXH3_64bits_digest(state.get()));
+    XXH3_64bits_update(state.get(), block.data(), static_cast<size_t>(got));
   }
-  if (file.bad()) return absl::DataLossError(absl::StrCat(path, " cannot be read"));
-  return Hexadecimal(XXH3_64bits_digest(state.get()));
 }
 
 absl::Status WriteCheckpointManifest(const std::string& folder,
@@ -85,9 +93,8 @@ absl::Status WriteCheckpointManifest(const std::string& folder,
 
 absl::StatusOr<CheckpointManifest> ReadCheckpointManifest(const std::string& folder) {
   const std::string path = absl::StrCat(folder, "/", kManifestFile);
-  const absl::StatusOr<std::string> text = ReadFile(path);
-  if (!text.ok()) return absl::DataLossError(text.status().message());
-  const Json json = Json::parse(*text, nullptr, /*allow_exceptions=*/false);
+  RALLY_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object() || json.value("format", Json()) != "rally-checkpoint") {
     return absl::DataLossError(absl::StrCat(path, " is not a checkpoint's manifest"));
   }
@@ -145,7 +152,9 @@ absl::StatusOr<FileChecksums> ReadShardRecord(const std::string& path) {
   try {
     if (!json.contains("error")) return json.at("xxh3").get<FileChecksums>();
     const Json& error = json.at("error");
-    return absl::Status(static_cast<absl::StatusCode>(error.at("code").get<int>()),
+    const auto code = static_cast<absl::StatusCode>(error.at("code").get<int>());
+    // NotFound would say that the record is still to come.
+    return absl::Status(code == absl::StatusCode::kNotFound ? absl::StatusCode::kUnavailable : code,
                         error.at("message").get<std::string>());
   } catch (const nlohmann::json::exception& error) {
     return absl::DataLossError(absl::StrCat(path, " is damaged: ", error.what()));

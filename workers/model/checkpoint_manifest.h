@@ -22,6 +22,7 @@
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
+#include "workers/model/still_wanted.h"
 #include "workers/model/training_position.h"
 
 namespace rally {
@@ -35,16 +36,20 @@ struct CheckpointManifest {
   FileChecksums files;
 };
 
-// XXH3 of a file in 16 hex digits. DataLoss when it is missing or cannot be read.
-absl::StatusOr<std::string> FileChecksum(const std::string& path);
+// XXH3 of a file in 16 hex digits. NotFound when it is missing, or the system's error; the error of
+// `wanted`.
+absl::StatusOr<std::string> FileChecksum(const std::string& path,
+                                         const StillWanted& wanted = nullptr);
 
 // Durable once it returns. `folder` is the checkpoint's.
 absl::Status WriteCheckpointManifest(const std::string& folder, const CheckpointManifest& manifest);
 
-// DataLoss when it is missing or damaged, FailedPrecondition when its version is not known here.
+// NotFound when it is missing, or the system's error; DataLoss when it is damaged,
+// FailedPrecondition when its version is not known here.
 absl::StatusOr<CheckpointManifest> ReadCheckpointManifest(const std::string& folder);
 
-// Compares every file with its checksum. DataLoss naming the first that is not as it was written.
+// Compares every file with its checksum. DataLoss naming the first that is not as it was written;
+// errors of FileChecksum.
 absl::Status VerifyCheckpointFiles(const std::string& folder, const CheckpointManifest& manifest);
 
 // Of shard `shard` of `shards`: path of its record in `folder`.

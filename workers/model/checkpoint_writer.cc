@@ -200,13 +200,13 @@ std::vector<TensorSource> CheckpointWriter::Tensors(const std::string& prefix, s
 absl::StatusOr<FileChecksums> CheckpointWriter::WriteShard(const std::string& folder) const {
   std::vector<TensorSource> moments = Tensors("first_moment.", 1);
   for (TensorSource& tensor : Tensors("second_moment.", 2)) moments.push_back(std::move(tensor));
+  const StillWanted wanted = [this] { return given_up(); };
   FileChecksums files;
   for (const auto& [name, tensors] : {std::make_pair(ShardFile(kModel), Tensors("", 0)),
                                       std::make_pair(ShardFile(kOptimizer), std::move(moments))}) {
     const std::string path = absl::StrCat(folder, "/", name);
-    RALLY_RETURN_IF_ERROR(given_up());
-    RALLY_RETURN_IF_ERROR(options_.write(path, tensors));
-    RALLY_ASSIGN_OR_RETURN(files[name], FileChecksum(path));
+    RALLY_RETURN_IF_ERROR(options_.write(path, tensors, wanted));
+    RALLY_ASSIGN_OR_RETURN(files[name], FileChecksum(path, wanted));
   }
   return files;
 }
@@ -253,6 +253,8 @@ absl::Status CheckpointWriter::Finish(const TrainingPosition& position, const st
     Remove(ShardRecordPath(folder, shard, shards_.size()));
   }
   RALLY_RETURN_IF_ERROR(SyncDirectory(folder));
+  // Another run may be at it meanwhile.
+  RALLY_RETURN_IF_ERROR(given_up());
   const CheckpointSpec& spec = options_.spec.checkpoint;
   const std::string final_path = CheckpointPath(spec, position.step);
   std::error_code error;

@@ -46,8 +46,8 @@ namespace rally {
 
 // Puts a file with these tensors on the disk, durably. WriteSafetensors, or what a test puts in its
 // place.
-using WriteTensors =
-    std::function<absl::Status(const std::string& path, absl::Span<const TensorSource> tensors)>;
+using WriteTensors = std::function<absl::Status(
+    const std::string& path, absl::Span<const TensorSource> tensors, const StillWanted& wanted)>;
 
 struct CheckpointWriterOptions {
   JobSpec spec;  // With checkpoint.directory; model.vocabulary must be set.
@@ -83,7 +83,8 @@ class CheckpointWriter {
   bool AwaitIdle(absl::Time deadline) const;
 
   // Refuses what is started later, and gives up what is being written unless that ends within
-  // `grace`: most runs that end have lost a member that holds no shard. `error` is not OK.
+  // `grace`: most runs that end have lost a member that holds no shard. No checkpoint comes after
+  // that but one that is being renamed. `error` is not OK.
   void Abort(const absl::Status& error);
 
  private:

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <cstring>
@@ -24,10 +25,12 @@ namespace {
 constexpr uint64_t kHeaderAlignment = 64;
 constexpr uint64_t kLargestHeader = 100'000'000;  // As Hugging Face's reader.
 
-absl::Status WriteAll(int fd, const std::string& path, const void* data, size_t bytes) {
+absl::Status WriteAll(int fd, const std::string& path, const void* data, size_t bytes,
+                      const StillWanted& wanted) {
   const char* from = static_cast<const char*>(data);
   while (bytes > 0) {
-    const ssize_t written = write(fd, from, bytes);
+    if (wanted != nullptr) RALLY_RETURN_IF_ERROR(wanted());
+    const ssize_t written = write(fd, from, std::min(bytes, kWantedBytes));
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) return ErrnoStatus(errno, "write", path);
     from += written;
@@ -132,17 +135,18 @@ absl::Status ReadTensor(int fd, const std::string& path, const Header& header,
 
 }  // namespace
 
-absl::Status WriteSafetensors(const std::string& path, absl::Span<const TensorSource> tensors) {
+absl::Status WriteSafetensors(const std::string& path, absl::Span<const TensorSource> tensors,
+                              const StillWanted& wanted) {
   const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (fd < 0) return ErrnoStatus(errno, "create", path);
   const absl::Cleanup close_file = [fd] { close(fd); };
   const std::string header = HeaderOf(tensors);
   const uint64_t size = header.size();
-  RALLY_RETURN_IF_ERROR(WriteAll(fd, path, &size, sizeof(size)));
-  RALLY_RETURN_IF_ERROR(WriteAll(fd, path, header.data(), header.size()));
+  RALLY_RETURN_IF_ERROR(WriteAll(fd, path, &size, sizeof(size), wanted));
+  RALLY_RETURN_IF_ERROR(WriteAll(fd, path, header.data(), header.size(), wanted));
   for (const TensorSource& tensor : tensors) {
-    RALLY_RETURN_IF_ERROR(
-        WriteAll(fd, path, tensor.values.data(), tensor.values.size() * sizeof(float)));
+    const size_t bytes = tensor.values.size() * sizeof(float);
+    RALLY_RETURN_IF_ERROR(WriteAll(fd, path, tensor.values.data(), bytes, wanted));
   }
   if (fsync(fd) != 0) return ErrnoStatus(errno, "fsync", path);
   return absl::OkStatus();

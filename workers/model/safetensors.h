@@ -18,6 +18,8 @@
 #include <absl/status/statusor.h>
 #include <absl/types/span.h>
 
+#include "workers/model/still_wanted.h"
+
 namespace rally {
 
 struct TensorSource {
@@ -33,8 +35,9 @@ struct TensorTarget {
 };
 
 // Writes a new file and makes it durable (fsync). The caller places it aside first if a reader
-// could see it half written.
-absl::Status WriteSafetensors(const std::string& path, absl::Span<const TensorSource> tensors);
+// could see it half written. The error of `wanted` leaves it half written.
+absl::Status WriteSafetensors(const std::string& path, absl::Span<const TensorSource> tensors,
+                              const StillWanted& wanted = nullptr);
 
 // Reads every target; other tensors of the file are passed over. NotFound without the file;
 // DataLoss when it is truncated or not of this format; FailedPrecondition when a tensor is missing
