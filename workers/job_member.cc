@@ -39,6 +39,7 @@ absl::StatusOr<JobAssignment> ReadAssignment(const v1::Prepare& prepare, v1::Mem
   assignment.rank = prepare.rank();
   assignment.single_host = prepare.single_host();
   assignment.restore = prepare.restore() || assignment.spec.checkpoint.resume;
+  assignment.checkpoint_step = prepare.checkpoint_step();
   assignment.ranks = prepare.ranks();
   RALLY_RETURN_IF_ERROR(CheckRanks(assignment.spec, prepare.rank(), prepare.ranks()));
   const bool is_worker = prepare.rank() < assignment.spec.workers;

@@ -63,7 +63,8 @@ struct JobAssignment {
   int32_t rank = 0;
   int32_t ranks = 0;  // At most the spec's: attention servers may be missing.
   bool single_host = false;
-  bool restore = false;  // From the job's own checkpoint, if there is one.
+  bool restore = false;         // From the job's own checkpoint, if there is one.
+  int64_t checkpoint_step = 0;  // Of the newest that is known to be there; 0: none is.
 };
 
 // What stops a member's calls from another thread.

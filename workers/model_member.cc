@@ -66,7 +66,6 @@ class ModelMember final : public JobMember {
   std::unique_ptr<Rendezvous> rendezvous_;  // Of rank 0.
   std::unique_ptr<Collective> collective_;
   std::unique_ptr<Trainer> trainer_;
-  std::unique_ptr<CheckpointWriter> writer_;  // Of a job with checkpoints, after Connect.
   bool awaits_commit_ = false;
 
   // Checkpoints, as the writer's thread knows them. The run's first epoch stands for all of it.
@@ -74,6 +73,8 @@ class ModelMember final : public JobMember {
   mutable absl::Mutex mutex_;
   int64_t saving_ ABSL_GUARDED_BY(mutex_) = 0;
   v1::CheckpointWritten saved_ ABSL_GUARDED_BY(mutex_);
+  // Of a job with checkpoints, after Connect. The first to go: its thread reports with the above.
+  std::unique_ptr<CheckpointWriter> writer_;
 };
 
 absl::Status ModelMember::OpenDataset() {
@@ -94,7 +95,7 @@ absl::Status ModelMember::PrepareRole(v1::Prepared* prepared) {
   dataset_check_ = std::make_unique<DatasetCheck>(dataset_.get());
   CheckpointSpec checkpoint = assignment_.spec.checkpoint;
   checkpoint.resume = assignment_.restore;
-  RALLY_RETURN_IF_ERROR(CheckCheckpointDirectory(checkpoint));
+  RALLY_RETURN_IF_ERROR(CheckCheckpointDirectory(checkpoint, assignment_.checkpoint_step));
   if (assignment_.spec.workers == 1) return absl::OkStatus();
   RALLY_ASSIGN_OR_RETURN(rendezvous_, MakeRendezvous(resources_.advertise_host));
   prepared->set_rendezvous(rendezvous_->endpoint());
@@ -178,7 +179,10 @@ absl::Status ModelMember::MakeWriter() {
 absl::Status ModelMember::Restore() {
   if (assignment_.spec.checkpoint.directory.empty()) return absl::OkStatus();
   const absl::StatusOr<RestoredCheckpoint> restored = trainer_->Restore();
-  if (absl::IsNotFound(restored.status())) return absl::OkStatus();
+  if (absl::IsNotFound(restored.status())) {
+    const int64_t known = assignment_.checkpoint_step;
+    return known == 0 ? absl::OkStatus() : CheckpointMissing(assignment_.spec.checkpoint, known);
+  }
   RALLY_RETURN_IF_ERROR(restored.status());
   if (!restored->damaged.empty() && assignment_.rank == 0) SetAside(*restored);
   RALLY_LOG_INFO("continuing from the checkpoint of step {}", restored->position.step);

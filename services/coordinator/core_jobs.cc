@@ -77,6 +77,7 @@ void CoordinatorCore::OnCheckpointWritten(JobState* state, const v1::CheckpointW
     saved.mutable_checkpoint()->set_directory(message.directory());
     AppendEvent(state, std::move(saved));
     status->set_checkpoint(message.directory());
+    status->set_checkpoint_step(step);
     std::string text = absl::StrCat("step ", step);
     if (asked && run.saving_due < step) {
       absl::StrAppend(&text, ", due at step ", run.saving_due, " while another was being written");

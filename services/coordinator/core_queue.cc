@@ -160,6 +160,7 @@ void CoordinatorCore::Prepare(JobState* state, int32_t rank) {
   // job's own though nobody has heard of it yet. Before that it is another job's.
   const v1::JobStatus& status = state->job.status();
   prepare->set_restore(!status.checkpoint().empty() || status.workers() > 0);
+  prepare->set_checkpoint_step(status.checkpoint_step());
   Send(*member, std::move(message));
 }
 

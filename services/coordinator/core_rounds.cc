@@ -89,6 +89,14 @@ void CoordinatorCore::OnReady(const Member& member, JobState* state, const v1::R
   if (!run.connected || run.running) return;
   run.ready[member.rank] = message;
   if (!AllPresent(run.ready)) return;
+  const int64_t known = state->job.status().checkpoint_step();
+  if (known > 0 && run.ready[0]->step() == 0) {  // An older one will do: the newest may be damaged.
+    Interrupt(state, "CheckpointMissing",
+              absl::StrCat("rank 0 (", run.members[0],
+                           ") begins anew, without the checkpoint of step ", known));
+    Schedule();
+    return;
+  }
   for (int32_t rank = 1; rank < run.spec->workers; ++rank) {
     const v1::Ready& ready = *run.ready[rank];
     if (ready.step() == run.ready[0]->step() &&
@@ -113,6 +121,7 @@ void CoordinatorCore::BeginRounds(JobState* state) {
   run.next = FirstRound(*run.spec, step);
   run.speeds = SpeedCorrection(run.ranks());
   state->job.mutable_status()->set_step(step);
+  if (step > 0) state->job.mutable_status()->set_checkpoint_step(step);
   state->job.mutable_status()->set_workers(run.spec->workers);
   SetPhase(state, v1::JOB_PHASE_RUNNING);
   Set(state, "Ready", true, "MembersReady", "every member is ready");

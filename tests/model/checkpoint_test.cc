@@ -328,20 +328,20 @@ TEST_F(CheckpointTest, AFailedWriteLeavesNothing) {
   TrainingGroup group(spec, corpus_, ReferenceServices());
   ASSERT_TRUE(group.TrainUntil(1).ok());
   EXPECT_FALSE(group.SaveCheckpoint().ok());
-  EXPECT_EQ(CheckCheckpointDirectory(spec.checkpoint).ok(), false);
+  EXPECT_EQ(CheckCheckpointDirectory(spec.checkpoint, 0).ok(), false);
 }
 
 TEST_F(CheckpointTest, ANewJobWantsADirectoryOfItsOwn) {
-  EXPECT_TRUE(CheckCheckpointDirectory(CheckpointSpec()).ok());
-  EXPECT_TRUE(CheckCheckpointDirectory(spec_.checkpoint).ok());
+  EXPECT_TRUE(CheckCheckpointDirectory(CheckpointSpec(), 0).ok());
+  EXPECT_TRUE(CheckCheckpointDirectory(spec_.checkpoint, 0).ok());
   EXPECT_TRUE(fs::is_empty(spec_.checkpoint.directory));
   TrainAndSave(3);
-  const absl::Status status = CheckCheckpointDirectory(spec_.checkpoint);
+  const absl::Status status = CheckCheckpointDirectory(spec_.checkpoint, 0);
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(status.message()),
               AllOf(HasSubstr("already holds step 3"), HasSubstr("checkpoint.resume")));
   spec_.checkpoint.resume = true;
-  EXPECT_TRUE(CheckCheckpointDirectory(spec_.checkpoint).ok());
+  EXPECT_TRUE(CheckCheckpointDirectory(spec_.checkpoint, 0).ok());
 }
 
 }  // namespace

@@ -197,6 +197,48 @@ TEST_F(CoreCheckpointTest, ADamagedOneThatWasPassedOverIsACondition) {
   EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_RUNNING);
 }
 
+TEST_F(CoreCheckpointTest, AJobThatHasOneNeverBeginsAnew) {
+  Begin(/*steps=*/4, /*every=*/1);
+  EXPECT_EQ(core_.Sent(a_, Message::kPrepare)[0].prepare().checkpoint_step(), 0);
+  Round(0);
+  Saved(1);
+  Round(1);
+  Saved(2);
+  core_.SayFailed(b_, "job", 1, absl::UnavailableError("broken"));
+  core_.SayReleased(a_, "job", 1);
+  core_.SayReleased(b_, "job", 1);
+  EXPECT_EQ(core_.Sent(b_, Message::kPrepare).back().prepare().checkpoint_step(), 2);
+  core_.Start({a_, b_}, "job", 2, /*step=*/0);
+  EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_QUEUED);
+  EXPECT_EQ(core_.job("job").status().step(), 2);
+  const v1::Condition* ready = FindCondition(core_.job("job").status(), "Ready");
+  EXPECT_EQ(ready->reason(), "CheckpointMissing");
+  EXPECT_THAT(ready->message(), HasSubstr("of step 2"));
+
+  // An older one will do: the newest may be damaged. It is the newest from then on.
+  core_.SayReleased(a_, "job", 2);
+  core_.SayReleased(b_, "job", 2);
+  core_.Advance(absl::Seconds(2));  // Of back-off.
+  core_.Apply(Tick{});
+  core_.Start({a_, b_}, "job", 3, /*step=*/1);
+  EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_RUNNING);
+  EXPECT_EQ(core_.job("job").status().checkpoint_step(), 1);
+}
+
+TEST_F(CoreCheckpointTest, WhatAJobResumedFromIsKnownToBeThere) {
+  JobSpec spec = CoreHarness::Spec(1, 0, 40);
+  spec.checkpoint.directory = "checkpoints";
+  spec.checkpoint.resume = true;
+  a_ = core_.Hello("a");
+  core_.Submit("job", spec);
+  core_.Start({a_}, "job", 1, /*step=*/30);
+  core_.SayFailed(a_, "job", 1, absl::UnavailableError("broken"));
+  core_.SayReleased(a_, "job", 1);
+  core_.Advance(absl::Seconds(2));  // Of back-off.
+  core_.Apply(Tick{});
+  EXPECT_EQ(core_.Sent(a_, Message::kPrepare).back().prepare().checkpoint_step(), 30);
+}
+
 TEST_F(CoreCheckpointTest, APacedJobHasNone) {
   JobSpec spec = CoreHarness::Spec(1, 0, 1);
   spec.checkpoint.directory = "checkpoints";

@@ -14,6 +14,7 @@
 #include <gtest/gtest.h>
 
 #include "common/dataset_writer.h"
+#include "common/host.h"
 #include "proto/convert.h"
 #include "tests/common/temp_directory.h"
 #include "tests/model/plan_fixture.h"
@@ -72,8 +73,9 @@ class JobRunnerTest : public ::testing::Test {
     return result;
   }
 
-  void Prepare(uint32_t epoch, bool restore = false) {
+  void Prepare(uint32_t epoch, bool restore = false, int64_t checkpoint_step = 0) {
     v1::CoordinatorMessage message;
+    message.mutable_prepare()->set_checkpoint_step(checkpoint_step);
     *message.mutable_prepare()->mutable_job() = Epoch(epoch);
     *message.mutable_prepare()->mutable_spec() = ToProto(spec_);
     message.mutable_prepare()->set_ranks(1);
@@ -341,6 +343,33 @@ TEST_F(JobRunnerTest, PassesOverADamagedCheckpointAndSaysSo) {
   EXPECT_THAT(damaged.message(), HasSubstr("set aside as " + newest + ".damaged"));
   EXPECT_THAT(damaged.directory(), HasSubstr("step-00000001"));
   EXPECT_EQ(Answer().ready().step(), 1);
+}
+
+// As on a host where the file system is not mounted.
+TEST_F(JobRunnerTest, DoesNotBeginAnewWhereACheckpointIsMissing) {
+  Prepare(2, /*restore=*/true, /*checkpoint_step=*/30);
+  const v1::MemberMessage failed = Answer();
+  ASSERT_TRUE(failed.has_failed()) << failed.DebugString();
+  EXPECT_EQ(failed.failed().code(), static_cast<int>(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(failed.failed().message(), HasSubstr(spec_.checkpoint.directory));
+  EXPECT_THAT(failed.failed().message(), HasSubstr("step 30"));
+  EXPECT_THAT(failed.failed().message(), HasSubstr(MachineName()));
+  EXPECT_FALSE(std::filesystem::exists(spec_.checkpoint.directory));
+}
+
+// Whoever looked before may have seen it.
+TEST_F(JobRunnerTest, DoesNotBeginAnewWhereACheckpointHasGone) {
+  const std::string newest = spec_.checkpoint.directory + "/step-00000030";
+  std::filesystem::create_directories(newest);
+  Prepare(2, /*restore=*/true, /*checkpoint_step=*/30);
+  const v1::MemberMessage prepared = Answer();
+  ASSERT_TRUE(prepared.has_prepared()) << prepared.DebugString();
+  std::filesystem::remove(newest);
+  Connect(2, prepared.prepared());
+  const v1::MemberMessage failed = Answer();
+  ASSERT_TRUE(failed.has_failed()) << failed.DebugString();
+  EXPECT_EQ(failed.failed().code(), static_cast<int>(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(failed.failed().message(), HasSubstr("step 30"));
 }
 
 class NoOtherPool final : public PoolFeed {

@@ -12,6 +12,7 @@
 #include <absl/strings/strip.h>
 
 #include "common/atomic_file.h"
+#include "common/host.h"
 #include "common/status_macros.h"
 
 namespace rally {
@@ -54,12 +55,20 @@ absl::StatusOr<std::vector<int64_t>> ListCheckpoints(const CheckpointSpec& spec)
   return steps;
 }
 
-absl::Status CheckCheckpointDirectory(const CheckpointSpec& spec) {
+absl::Status CheckpointMissing(const CheckpointSpec& spec, int64_t known) {
+  return absl::UnavailableError(absl::StrCat(
+      "checkpoint.directory ", spec.directory, " on ", MachineName(),
+      " has no checkpoint, though that of step ", known,
+      " was written: is its file system mounted there? To start anew, submit another job"));
+}
+
+absl::Status CheckCheckpointDirectory(const CheckpointSpec& spec, int64_t known) {
   if (spec.directory.empty()) return absl::OkStatus();
+  RALLY_ASSIGN_OR_RETURN(const std::vector<int64_t> steps, ListCheckpoints(spec));
+  if (steps.empty() && known > 0) return CheckpointMissing(spec, known);
   std::error_code error;
   fs::create_directories(spec.directory, error);
   if (error) return ErrnoStatus(error.value(), "create checkpoint.directory", spec.directory);
-  RALLY_ASSIGN_OR_RETURN(const std::vector<int64_t> steps, ListCheckpoints(spec));
   if (!spec.resume && !steps.empty()) {
     return absl::FailedPreconditionError(absl::StrCat(
         "checkpoint.directory ", spec.directory, " already holds step ", steps.back(),

@@ -31,10 +31,15 @@ std::string PartialCheckpointPath(const CheckpointSpec& spec, int64_t step, uint
 // Steps of the complete checkpoints in spec.directory, ascending; none when it does not exist.
 absl::StatusOr<std::vector<int64_t>> ListCheckpoints(const CheckpointSpec& spec);
 
-// What a new job needs: that spec.directory exists or can be made, that files can be written in it,
+// What a job needs: that spec.directory exists or can be made, that files can be written in it,
 // and, unless spec.resume, that no checkpoint is there that this job would mix with its own
-// (FailedPrecondition). OK when spec.directory is empty. Leaves nothing but the directory.
-absl::Status CheckCheckpointDirectory(const CheckpointSpec& spec);
+// (FailedPrecondition). `known` is the step of the newest checkpoint that the job is known to have,
+// or 0: where none at all is found, CheckpointMissing. OK when spec.directory is empty. Leaves
+// nothing but the directory.
+absl::Status CheckCheckpointDirectory(const CheckpointSpec& spec, int64_t known);
+
+// Unavailable: none is where that of step `known` must be. Names directory, step and this machine.
+absl::Status CheckpointMissing(const CheckpointSpec& spec, int64_t known);
 
 // Takes a damaged checkpoint out of the way by another name, which it returns.
 absl::StatusOr<std::string> SetCheckpointAside(const CheckpointSpec& spec, int64_t step);
