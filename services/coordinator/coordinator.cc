@@ -78,7 +78,10 @@ class Service final : public Coordinator {
   absl::Status Run() {
     RALLY_ASSIGN_OR_RETURN(std::vector<StoredJob> stored, store_->LoadJobs());
     for (StoredJob& job : stored) {
-      if (!IsFinal(job.job.status().phase())) job.allowed = Allow(&job.job);
+      if (!IsFinal(job.job.status().phase())) {
+        job.allowed = Allow(&job.job);
+        job.checkpoint_place = ResolvedOrAsItIs(job.job.spec().checkpoint().directory());
+      }
       board_.Publish(job.job);
     }
     std::vector<Event> recover;

@@ -23,6 +23,12 @@ bool SameSpec(JobSpec wanted, const JobSpec& existing) {
   return ToProto(wanted).SerializeAsString() == ToProto(existing).SerializeAsString();
 }
 
+// Where a job's checkpoints go, one name for one directory; empty when there are none.
+std::string CheckpointPlace(const JobSpec& spec, const std::string& resolved) {
+  if (spec.paced.enabled()) return "";
+  return resolved.empty() ? spec.checkpoint.directory : resolved;
+}
+
 // Who keeps a run from ending its round, for people.
 std::string AwaitedBy(const Run& run) {
   if (run.end != RunEnd::kNone && run.saving.has_value()) {
@@ -88,6 +94,10 @@ void CoordinatorCore::On(const Recover& event) {
       FinishJob(&state, v1::JOB_PHASE_FAILED, ReasonOf(good.code()), good.message());
       continue;
     }
+    state.checkpoint_place = CheckpointPlace(*spec, stored.checkpoint_place);
+    if (!state.checkpoint_place.empty()) {
+      savers_.emplace(state.checkpoint_place, stored.job.job_id());
+    }
     const v1::Condition* cancelling = FindCondition(stored.job.status(), "Cancelling");
     if (cancelling != nullptr && cancelling->status() == v1::CONDITION_STATUS_TRUE) {
       FinishJob(&state, v1::JOB_PHASE_CANCELLED, "Cancelled", "cancelled on request");
@@ -120,7 +130,20 @@ void CoordinatorCore::On(const SubmitJob& event) {
                                                            "\" has just gone; submit it again"))});
     return;
   }
+  std::string place = CheckpointPlace(event.spec, event.checkpoint_place);
+  if (!place.empty()) {
+    const auto [taken, is_new] = savers_.emplace(place, event.job_id);
+    if (!is_new) {
+      visible_.push_back(AnswerRequest{
+          event.request,
+          absl::AlreadyExistsError(absl::StrCat(
+              "checkpoint.directory: ", event.spec.checkpoint.directory, " is that of job \"",
+              taken->second, "\", which has not ended: choose another directory, or wait"))});
+      return;
+    }
+  }
   JobState& state = jobs_[event.job_id];
+  state.checkpoint_place = std::move(place);
   state.spec = std::make_shared<const JobSpec>(event.spec);
   state.job.set_job_id(event.job_id);
   *state.job.mutable_spec() = ToProto(event.spec);

@@ -19,6 +19,9 @@
 // s, then 2, 4 ... 60 s, and holds nobody back meanwhile. A member that has failed is left out of
 // the choice in the same way, unless a job that starts needs it.
 //
+// Jobs that have not ended have each a checkpoint directory of their own: two in one would take
+// each other's checkpoints for theirs.
+//
 // A job past its deadline is stopped as by a cancel, and has failed.
 //
 // Others' silence is counted in the time that the core itself has lived through: what lies between
@@ -193,6 +196,7 @@ class CoordinatorCore {
   CoreOptions options_;
   std::map<std::string, JobState> jobs_;
   std::set<std::string> active_;                        // Jobs that have not ended.
+  std::map<std::string, std::string> savers_;           // Of these, by checkpoint_place.
   std::set<std::pair<absl::Time, std::string>> ended_;  // The others, by the time of their end.
   MemberTable members_;
 

@@ -215,6 +215,8 @@ void CoordinatorCore::FinishJob(JobState* state, v1::JobPhase phase, absl::strin
   Set(state, "Completed", true, reason, message);
   state->cancel_deadline.reset();
   active_.erase(state->job.job_id());
+  const auto place = savers_.find(state->checkpoint_place);
+  if (place != savers_.end() && place->second == state->job.job_id()) savers_.erase(place);
   ended_.emplace(now_, state->job.job_id());
   visible_.push_back(ForgetPlans{state->job.job_id()});
 }

@@ -81,6 +81,11 @@ absl::StatusOr<std::string> ResolvePath(absl::string_view path) {
   return resolved.empty() ? "/" : resolved;
 }
 
+std::string ResolvedOrAsItIs(const std::string& path) {
+  absl::StatusOr<std::string> resolved = ResolvePath(path);
+  return resolved.ok() ? *std::move(resolved) : path;
+}
+
 absl::StatusOr<DataRoots> DataRoots::Create(const std::vector<std::string>& roots) {
   DataRoots result;
   for (const std::string& root : roots) {

@@ -25,6 +25,9 @@ namespace rally {
 // directories to be made. InvalidArgument for a relative path, or the system's error.
 absl::StatusOr<std::string> ResolvePath(absl::string_view path);
 
+// The same, or `path` as it is where it cannot be resolved: one name for one directory.
+std::string ResolvedOrAsItIs(const std::string& path);
+
 class DataRoots {
  public:
   // No roots: paths are free. InvalidArgument names --data-root for one that is no directory.

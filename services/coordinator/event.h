@@ -58,7 +58,8 @@ struct PlannedRound {
 struct StoredJob {
   v1::Job job;
   int64_t last_sequence = 0;
-  absl::Status allowed;  // Why a job that has not ended may not go on, its paths for one.
+  absl::Status allowed;          // Why a job that has not ended may not go on, its paths for one.
+  std::string checkpoint_place;  // As of SubmitJob.
 };
 struct Recover {
   std::vector<StoredJob> jobs;
@@ -69,6 +70,8 @@ struct SubmitJob {
   RequestId request = 0;
   std::string job_id;
   JobSpec spec;
+  // spec.checkpoint.directory without links and ".."; empty: it is the spec's as it stands.
+  std::string checkpoint_place;
 };
 struct CancelJob {
   RequestId request = 0;

@@ -151,7 +151,9 @@ grpc::ServerUnaryReactor* JobServiceImpl::SubmitJob(grpc::CallbackServerContext*
     *response->mutable_spec() = ToProto(*spec);
     Finish(reactor, "SubmitJob", absl::OkStatus());
   } else {
-    Ask(rally::SubmitJob{0, request->job_id(), *std::move(spec)}, {reactor, response, "SubmitJob"});
+    std::string place = ResolvedOrAsItIs(spec->checkpoint.directory);
+    Ask(rally::SubmitJob{0, request->job_id(), *std::move(spec), std::move(place)},
+        {reactor, response, "SubmitJob"});
   }
   return reactor;
 }

@@ -128,6 +128,7 @@ struct JobState {
   v1::Job job;                          // What is persisted and shown.
   std::shared_ptr<const JobSpec> spec;  // job.spec, with the vocabulary set.
   int64_t last_sequence = 0;            // Of its events.
+  std::string checkpoint_place;         // Its alone until it ends. Empty: it writes none.
   std::optional<Run> run;
   std::optional<Adoption> adoption;            // Only without a run.
   std::optional<absl::Time> cancel_deadline;   // Lived.

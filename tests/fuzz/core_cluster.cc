@@ -107,7 +107,12 @@ JobSpec CoreCluster::AnySpec() {
   return spec;
 }
 
-void CoreCluster::Submit() { Apply(SubmitJob{++last_request_, AnyJob(), AnySpec()}); }
+void CoreCluster::Submit() {
+  SubmitJob submission{++last_request_, AnyJob(), AnySpec()};
+  // One that all jobs wanted would be refused to all but one.
+  if (bytes_.ConsumeBool()) submission.checkpoint_place = submission.job_id;
+  Apply(submission);
+}
 
 void CoreCluster::Cancel() {
   const auto grace = absl::Seconds(bytes_.ConsumeIntegralInRange<int64_t>(0, 3600));

@@ -141,6 +141,42 @@ TEST(CoreQueueTest, CancelsQueuedJobsAtOnceAndRepeatsAreHarmless) {
   EXPECT_EQ(core.last_answer().code(), absl::StatusCode::kNotFound);
 }
 
+JobSpec SavingTo(const std::string& directory) {
+  JobSpec spec = CoreHarness::Spec(1, 0, 3);
+  spec.checkpoint.directory = directory;
+  return spec;
+}
+
+TEST(CoreQueueTest, NoTwoJobsShareACheckpointDirectory) {
+  CoreHarness core;
+  core.Submit("first", SavingTo("/disk/here"));
+  core.Submit("without", CoreHarness::Spec(1, 0, 3));
+  core.Submit("also-without", CoreHarness::Spec(1, 0, 3));
+  EXPECT_TRUE(core.last_answer().ok());
+  core.Submit("second", SavingTo("/disk/here"));
+  EXPECT_EQ(core.last_answer().code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_THAT(std::string(core.last_answer().message()),
+              HasSubstr("checkpoint.directory: /disk/here is that of job \"first\""));
+  EXPECT_FALSE(core.knows("second"));
+  core.Submit("first", SavingTo("/disk/here"));  // The same again.
+  EXPECT_TRUE(core.last_answer().ok());
+
+  // By another name, and though it would continue.
+  JobSpec resuming = SavingTo("/link");
+  resuming.checkpoint.resume = true;
+  core.Apply(SubmitJob{7, "second", resuming, "/disk/here"});
+  EXPECT_EQ(core.last_answer().code(), absl::StatusCode::kAlreadyExists);
+  // A paced job writes none.
+  resuming.paced.profile = "a profile";
+  core.Apply(SubmitJob{8, "paced", resuming, "/disk/here"});
+  EXPECT_TRUE(core.last_answer().ok());
+  core.Apply(CancelJob{9, "paced", absl::ZeroDuration()});
+
+  core.Apply(CancelJob{10, "first", absl::ZeroDuration()});
+  core.Submit("second", SavingTo("/disk/here"));
+  EXPECT_TRUE(core.last_answer().ok());
+}
+
 StoredJob Stored(const std::string& id, v1::JobPhase phase) {
   StoredJob stored;
   stored.job.set_job_id(id);
@@ -250,6 +286,20 @@ TEST(CoreQueueTest, RecoversJobsAndFreesMembersOfOldEpochs) {
   ASSERT_EQ(prepares.size(), 1u);
   EXPECT_TRUE(prepares[0].prepare().restore());
   EXPECT_EQ(prepares[0].prepare().job().epoch(), 5u);
+}
+
+TEST(CoreQueueTest, RecoveredJobsKeepTheirCheckpointDirectories) {
+  CoreHarness core;
+  StoredJob running = Stored("running", v1::JOB_PHASE_QUEUED);
+  *running.job.mutable_spec() = ToProto(SavingTo("/link"));
+  running.checkpoint_place = "/disk/here";
+  StoredJob done = Stored("done", v1::JOB_PHASE_SUCCEEDED);
+  *done.job.mutable_spec() = ToProto(SavingTo("/disk/there"));
+  core.Apply(Recover{{running, done}});
+  core.Submit("second", SavingTo("/disk/here"));
+  EXPECT_EQ(core.last_answer().code(), absl::StatusCode::kAlreadyExists);
+  core.Submit("second", SavingTo("/disk/there"));
+  EXPECT_TRUE(core.last_answer().ok());
 }
 
 TEST(CoreQueueTest, RecoversACancelThatWasUnderWay) {
