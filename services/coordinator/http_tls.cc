@@ -55,13 +55,24 @@ bool TrustClients(SSL_CTX* context, const std::string& authorities) {
   return true;
 }
 
+void Restrict(SSL_CTX* context) {
+  SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+  // A session that is taken up again would keep a certificate that no longer counts.
+  SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_options(context, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION);
+  SSL_CTX_set_num_tickets(context, 0);
+  const bool asks = sk_X509_NAME_num(SSL_CTX_get_client_CA_list(context)) > 0;
+  SSL_CTX_set_verify(context, asks ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, nullptr);
+}
+
 absl::StatusOr<std::shared_ptr<SSL_CTX>> MakeContext(const TlsTexts& texts) {
   const std::shared_ptr<SSL_CTX> context(SSL_CTX_new(TLS_server_method()), &SSL_CTX_free);
   const bool good = context != nullptr && UseCertificate(context.get(), texts) &&
                     TrustClients(context.get(), texts.ca);
   ERR_clear_error();
-  if (good) return context;
-  return absl::InvalidArgumentError("OpenSSL does not take these certificates");
+  if (!good) return absl::InvalidArgumentError("OpenSSL does not take these certificates");
+  Restrict(context.get());
+  return context;
 }
 
 }  // namespace
@@ -75,22 +86,8 @@ absl::StatusOr<std::unique_ptr<HttpTls>> HttpTls::Create(const TlsFiles& files) 
   return std::unique_ptr<HttpTls>(new HttpTls(std::move(contexts)));
 }
 
-void HttpTls::Attach(SSL_CTX* context) {
-  SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
-  // A session that is taken up again would keep a certificate that no longer counts.
-  SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
-  SSL_CTX_set_options(context, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION);
-  SSL_CTX_set_num_tickets(context, 0);
-  SSL_CTX_set_cert_cb(context, &HttpTls::OnHandshake, this);
-}
-
-// Called by OpenSSL once the client's hello is there; 0 fails the handshake.
-int HttpTls::OnHandshake(SSL* connection, void* self) {
-  const std::shared_ptr<SSL_CTX> newest = static_cast<HttpTls*>(self)->contexts_->Get();
-  if (SSL_set_SSL_CTX(connection, newest.get()) == nullptr) return 0;  // Takes a reference.
-  const bool asks = sk_X509_NAME_num(SSL_CTX_get_client_CA_list(newest.get())) > 0;
-  SSL_set_verify(connection, asks ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, nullptr);
-  return 1;
+HttpTls::Session HttpTls::NewSession() {
+  return Session(SSL_new(contexts_->Get().get()));  // Takes a reference.
 }
 
 bool HttpTls::HasCertificate(const SSL* connection) {

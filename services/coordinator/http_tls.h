@@ -1,6 +1,6 @@
 // HttpTls: the TLS side of an HTTPS server, with certificates that change while it serves.
 //
-// Every handshake uses the files' newest contents that make sense (reloader.h). With a CA a client
+// Every session uses the files' newest contents that make sense (reloader.h). With a CA a client
 // may show a certificate, which must then come from there; see HasCertificate.
 //
 // Thread-safe.
@@ -23,8 +23,13 @@ class HttpTls {
   // Errors of ReadTlsFiles; InvalidArgument without a certificate.
   static absl::StatusOr<std::unique_ptr<HttpTls>> Create(const TlsFiles& files);
 
-  // Makes the server's context take its certificates from here. This must outlive `context`.
-  void Attach(SSL_CTX* context);
+  struct FreeSession {
+    void operator()(SSL* session) const { SSL_free(session); }
+  };
+  using Session = std::unique_ptr<SSL, FreeSession>;
+
+  // The server's side of a connection, before the handshake. Null when OpenSSL has no memory.
+  Session NewSession();
 
   // Whether the client of a finished handshake has shown a certificate that was verified.
   static bool HasCertificate(const SSL* connection);
@@ -33,7 +38,6 @@ class HttpTls {
   using ContextReloader = Reloader<TlsTexts, SSL_CTX>;
 
   explicit HttpTls(std::unique_ptr<ContextReloader> contexts) : contexts_(std::move(contexts)) {}
-  static int OnHandshake(SSL* connection, void* self);
 
   const std::unique_ptr<ContextReloader> contexts_;
 };
