@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/atomic_file.h"
+#include "common/descriptor_limit.h"
 #include "common/log.h"
 #include "common/mutex_checks.h"
 #include "common/shutdown.h"
@@ -82,6 +83,10 @@ int Main(int argc, char** argv) {
   }
   const absl::Status logging = SetupLogging("rally-coordinator", flags->log_level);
   if (!logging.ok()) return Fail(logging, kUsage);
+  // A member's session is a connection.
+  if (const absl::Status raised = RaiseDescriptorLimit(); !raised.ok()) {
+    RALLY_LOG_WARN("{}", std::string(raised.message()));
+  }
   return Serve(*flags, shutdown.get());
 }
 

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/inotify.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -118,6 +119,22 @@ TEST_F(CoordinatorProgramTest, OtherMachinesNeedTlsAndTokensAndDataRoots) {
   EXPECT_TRUE(WaitAddresses().contains("grpc")) << program.Output();
   program.Signal(SIGTERM);
   EXPECT_EQ(program.Wait(deadline_), 0);
+}
+
+TEST_F(CoordinatorProgramTest, TakesAllTheDescriptorsItMay) {
+  std::vector<std::string> command = {"/bin/sh", "-c", "ulimit -Sn 200; exec \"$0\" \"$@\"",
+                                      program_};
+  for (const std::string& flag : ServingFlags()) command.push_back(flag);
+  rlimit own = {};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &own), 0);
+  Program program(command, directory_ + "/out");
+  const nlohmann::json addresses = WaitAddresses();
+  ASSERT_TRUE(addresses.contains("pid")) << program.Output();
+  rlimit its = {};
+  ASSERT_EQ(prlimit(addresses["pid"].get<pid_t>(), RLIMIT_NOFILE, nullptr, &its), 0);
+  EXPECT_EQ(its.rlim_cur, own.rlim_max);
+  program.Signal(SIGTERM);
+  EXPECT_EQ(program.Wait(deadline_), 0) << program.Output();
 }
 
 TEST_F(CoordinatorProgramTest, ServesUntilSigtermAndLeavesNothingListening) {
