@@ -1,4 +1,5 @@
 // Who gets into a coordinator with TLS, client certificates and tokens, and how far.
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <utility>
@@ -175,6 +176,28 @@ TEST_F(CoordinatorSecurityTest, CertificatesChangeWithoutARestart) {
   EXPECT_EQ(Http("/metrics", old_client, bearer), 0);
   // Connections that are open stay.
   EXPECT_TRUE(Call(old_channel, list).ok());
+}
+
+TEST_F(CoordinatorSecurityTest, ABrokenKeyStopsNewGrpcConnectionsAloneAndForAWhile) {
+  const std::string list = "/rally.v1.JobService/ListJobs";
+  const std::string bearer = "Bearer " + TokenOf("viewer");
+  const auto gets_in = [&] { return Call(Channel(client_, TokenOf("viewer")), list).ok(); };
+  const auto old_channel = Channel(client_, TokenOf("viewer"));
+  ASSERT_TRUE(Call(old_channel, list).ok());
+  const std::string key = *ReadFile(server_.key);
+  // A file that cannot be read changes nothing.
+  std::filesystem::remove(server_.key);
+  absl::Notification never;
+  never.WaitForNotificationWithTimeout(kReloadInterval * 1.5);
+  EXPECT_TRUE(gets_in());
+  EXPECT_EQ(Http("/metrics", client_, bearer), 200);
+
+  ReplaceFile(server_.key, "no key\n");
+  EXPECT_TRUE(Eventually([&] { return !gets_in(); }));
+  EXPECT_EQ(Http("/metrics", client_, bearer), 200);
+  EXPECT_TRUE(Call(old_channel, list).ok());
+  ReplaceFile(server_.key, key);
+  EXPECT_TRUE(Eventually(gets_in));
 }
 
 TEST_F(CoordinatorSecurityTest, FilesThatCannotBeUsedAreNamedAtTheStart) {
