@@ -24,6 +24,7 @@ namespace rally {
 namespace {
 
 constexpr absl::Duration kShortestInterval = absl::Milliseconds(100);
+constexpr absl::Duration kShortestPatience = absl::Seconds(1);
 constexpr absl::Duration kLongestInterval = absl::Hours(24);
 // For a victim to be there: what was killed may be on its way back.
 constexpr absl::Duration kVictimPatience = absl::Seconds(30);
@@ -79,16 +80,21 @@ std::string CostText(const FaultRecord& fault) {
       ", next step after ", after(fault.recovered));
 }
 
+struct Pace {
+  absl::Duration every;     // From one fault to the next.
+  absl::Duration patience;  // For the job to do what the next fault waits for.
+};
+
 // One series of faults, from the first to the last.
 class Series {
  public:
   Series(const CommandContext& context, const ChaosOptions& options, const FaultPlan& plan,
-         absl::Duration every, const v1::Job& job, JobClient* client, ChaosWatch* watch,
+         const Pace& pace, const v1::Job& job, JobClient* client, ChaosWatch* watch,
          const Interruption* over)
       : context_(context),
         options_(options),
         plan_(plan),
-        every_(every),
+        pace_(pace),
         job_(job),
         client_(*client),
         watch_(*watch),
@@ -98,26 +104,37 @@ class Series {
   // Until all are done and the job goes on, or the watch is over.
   absl::Status Run() {
     const int64_t step = std::max(kStepsBefore, job_.status().step());
-    const bool runs = watch_.Await([step](const ChaosLog& log) {
-      return log.status().phase() == v1::JOB_PHASE_RUNNING && log.status().step() >= step;
-    });
+    RALLY_ASSIGN_OR_RETURN(bool goes_on, AwaitJob([step](const ChaosLog& log) {
+                             return Runs(log) && log.status().step() >= step;
+                           }));
     absl::Time next = absl::Now();
-    for (int64_t number = 1; runs && number <= options_.count; ++number) {
+    for (int64_t number = 1; goes_on && number <= options_.count; ++number) {
       if (watch_.IsOverBy(next)) break;
-      next = absl::Now() + every_;
-      if (!watch_.Await([](const ChaosLog& log) {
-            return log.settled() && log.status().phase() == v1::JOB_PHASE_RUNNING;
-          })) {
-        break;
-      }
+      next = absl::Now() + pace_.every;
+      RALLY_ASSIGN_OR_RETURN(
+          goes_on, AwaitJob([](const ChaosLog& log) { return log.settled() && Runs(log); }));
+      if (!goes_on) break;
       RALLY_RETURN_IF_ERROR(Strike(number));
-      if (!watch_.Await([](const ChaosLog& log) { return log.settled(); })) break;
+      RALLY_ASSIGN_OR_RETURN(goes_on, AwaitJob([](const ChaosLog& log) { return log.settled(); }));
+      if (!goes_on) break;
       Say(absl::StrCat("  ", CostText(watch_.log().faults().back())));
     }
     return watch_.status();
   }
 
  private:
+  static bool Runs(const ChaosLog& log) { return log.status().phase() == v1::JOB_PHASE_RUNNING; }
+
+  // False when the watch is over before the log is as `condition` wants it.
+  absl::StatusOr<bool> AwaitJob(const std::function<bool(const ChaosLog&)>& condition) const {
+    if (watch_.Await(condition, absl::Now() + pace_.patience)) return true;
+    if (watch_.IsOverBy(absl::InfinitePast())) return false;
+    return absl::DeadlineExceededError(absl::StrCat(
+        "--patience: job ", options_.job_id, ", which is ",
+        PhaseWord(watch_.log().status().phase()), ", has not made the steps that were waited for ",
+        "within ", absl::FormatDuration(pace_.patience)));
+  }
+
   absl::Status Strike(int64_t number) {
     v1::Process victim;
     RALLY_ASSIGN_OR_RETURN(const std::unique_ptr<Fault> fault, MakeReady(&victim));
@@ -157,7 +174,7 @@ class Series {
   const CommandContext& context_;
   const ChaosOptions& options_;
   const FaultPlan& plan_;
-  const absl::Duration every_;
+  const Pace pace_;
   const v1::Job& job_;
   JobClient& client_;
   ChaosWatch& watch_;
@@ -165,14 +182,24 @@ class Series {
   std::mt19937_64 random_;
 };
 
-absl::StatusOr<absl::Duration> Interval(const ChaosOptions& options) {
-  absl::Duration every;
-  if (absl::ParseDuration(options.every, &every) && every >= kShortestInterval &&
-      every <= kLongestInterval) {
-    return every;
+absl::StatusOr<absl::Duration> IntervalOf(absl::string_view flag, const std::string& text,
+                                          absl::Duration shortest) {
+  absl::Duration interval;
+  if (absl::ParseDuration(text, &interval) && interval >= shortest &&
+      interval <= kLongestInterval) {
+    return interval;
   }
   return absl::InvalidArgumentError(
-      absl::StrCat("--every: ", options.every, " is not a duration in [100ms, 24h], such as 5s"));
+      absl::StrCat(flag, ": ", text, " is not a duration in [", absl::FormatDuration(shortest),
+                   ", ", absl::FormatDuration(kLongestInterval), "], such as 5s"));
+}
+
+absl::StatusOr<Pace> PaceOf(const ChaosOptions& options) {
+  Pace pace;
+  RALLY_ASSIGN_OR_RETURN(pace.every, IntervalOf("--every", options.every, kShortestInterval));
+  RALLY_ASSIGN_OR_RETURN(pace.patience,
+                         IntervalOf("--patience", options.patience, kShortestPatience));
+  return pace;
 }
 
 // Of a job that has ended in another way than by succeeding.
@@ -188,7 +215,7 @@ absl::Status EndOf(const std::string& job_id, const v1::JobStatus& status) {
 absl::Status ChaosCommand(const CommandContext& context, const GlobalOptions& globals,
                           const ChaosOptions& options) {
   RALLY_ASSIGN_OR_RETURN(const FaultPlan plan, PlanFault(options));
-  RALLY_ASSIGN_OR_RETURN(const absl::Duration every, Interval(options));
+  RALLY_ASSIGN_OR_RETURN(const Pace pace, PaceOf(options));
   // No terminal or pipe that closes may end this process while a fault is to be undone.
   for (const int number : {SIGHUP, SIGPIPE}) std::signal(number, SIG_IGN);
   Interruption interruption;
@@ -213,7 +240,7 @@ absl::Status ChaosCommand(const CommandContext& context, const GlobalOptions& gl
                          JobClient::Create(globals.coordinator, &watching, globals.security));
   ChaosWatch watch(watcher.get(), &watching, &interruption, options.job_id, same_clock);
   absl::Status status =
-      Series(context, options, plan, every, job, client.get(), &watch, &watching).Run();
+      Series(context, options, plan, pace, job, client.get(), &watch, &watching).Run();
   if (!interruption.reason().ok()) status = interruption.reason();
   const ChaosLog log = watch.log();
   ChaosReport report = MakeChaosReport(log, options.against.empty() ? nullptr : &calm, absl::Now());

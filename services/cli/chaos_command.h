@@ -37,6 +37,7 @@ struct ChaosOptions {
   bool respawn = false;                 // Kill alone.
 
   std::string every = "5s";
+  std::string patience = "30m";  // For the job to go on.
   int64_t count = 10;
   uint64_t seed = 1;
   std::string against;  // Id of a job to compare losses with; empty: none.

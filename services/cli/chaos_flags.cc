@@ -80,7 +80,8 @@ const char kChaosExamples[] =
     "over. It is undone at its end and on Ctrl-C, which prints the report of what was done; press\n"
     "it once. What --kill killed stays dead unless --respawn starts the same command again, with\n"
     "its environment, directory and log; that process outlives this one, and `rally up` does not\n"
-    "stop it. Nobody else should start it then.\n"
+    "stop it. Nobody else should start it then. The coordinator of a `rally up` or `rally run` is\n"
+    "not killed, since they end with it.\n"
     "\n"
     "With --against JOB, a job of the same file that ran undisturbed, losses are compared by "
     "step.\n"
@@ -111,6 +112,9 @@ void AddChaosFlags(CLI::App* sub, ChaosOptions* options) {
   sub->add_flag("--yes", options->yes, "--fill-disk: even if it is the root file system");
   sub->add_flag("--respawn", options->respawn, "--kill: start what was killed again");
   sub->add_option("--every", options->every, "From one fault to the next, default 5s")
+      ->type_name("DURATION");
+  sub->add_option("--patience", options->patience,
+                  "Time for the job to start, and to go on after each fault, default 30m")
       ->type_name("DURATION");
   sub->add_option("--count", options->count, "Faults, default 10")
       ->check(CLI::Range(int64_t{1}, kMostFaults))

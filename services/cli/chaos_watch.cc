@@ -39,11 +39,11 @@ void ChaosWatch::End(pid_t respawned) {
   log_.End(respawned, absl::Now());
 }
 
-bool ChaosWatch::Await(const std::function<bool(const ChaosLog&)>& condition) const {
+bool ChaosWatch::Await(const std::function<bool(const ChaosLog&)>& condition,
+                       absl::Time deadline) const {
   absl::MutexLock lock(&mutex_);
   const auto due = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return over_ || condition(log_); };
-  mutex_.Await(absl::Condition(&due));
-  return !over_;
+  return mutex_.AwaitWithDeadline(absl::Condition(&due), deadline) && !over_;
 }
 
 bool ChaosWatch::IsOverBy(absl::Time deadline) const {

@@ -38,8 +38,9 @@ class ChaosWatch {
   void Begin(const std::string& victim, int64_t process_id);
   void End(pid_t respawned);
 
-  // Waits until the log is as `condition` wants it; false when the watch is over before.
-  bool Await(const std::function<bool(const ChaosLog&)>& condition) const;
+  // Waits until the log is as `condition` wants it; false when the watch is over before, or it is
+  // not so by `deadline`.
+  bool Await(const std::function<bool(const ChaosLog&)>& condition, absl::Time deadline) const;
   // Waits until `deadline`; true when the watch is over.
   bool IsOverBy(absl::Time deadline) const;
   // Why it is over: OK when the job has ended or while it is not over.

@@ -112,6 +112,18 @@ class NetworkFault final : public Fault {
   const absl::Duration duration_;
 };
 
+// `rally up` and `rally run` end with their coordinator, and so does what there is to strike.
+absl::Status CheckIsOnItsOwn(const LiveProcess& victim, v1::ProcessRole role) {
+  if (role != v1::PROCESS_ROLE_COORDINATOR || victim.ParentProgram() != "rally") {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat("--kill: the coordinator, process ", victim.pid(),
+                   ", is that of a `rally up` or `rally run`, which would end the whole cluster "
+                   "with it; kill one "
+                   "that was started as rally-coordinator"));
+}
+
 // One that is started again must be found where it was.
 absl::Status CheckKeepsItsPort(const ProcessImage& image) {
   bool after_flag = false;
@@ -135,6 +147,7 @@ absl::StatusOr<std::unique_ptr<Fault>> MakeProcessFault(const FaultPlan& plan,
                          LiveProcess::Open(pid, ProgramOf(victim.role())));
   switch (plan.kind) {
     case FaultKind::kKill: {
+      RALLY_RETURN_IF_ERROR(CheckIsOnItsOwn(*process, victim.role()));
       std::optional<ProcessImage> image;
       if (plan.respawn) {
         RALLY_ASSIGN_OR_RETURN(ProcessImage read, ProcessImage::Read(pid));

@@ -27,6 +27,9 @@ class LiveProcess {
   LiveProcess& operator=(const LiveProcess&) = delete;
 
   pid_t pid() const { return pid_; }
+  // The program of the process that started it, without its directory; empty when that is not to be
+  // seen from here.
+  std::string ParentProgram() const;
   // Unavailable when it has ended, PermissionDenied when it is not ours to signal.
   absl::Status Signal(int signal) const;
   // Waits until `deadline` for its end; true when it has ended.

@@ -163,6 +163,16 @@ TEST(LiveProcessTest, ASignalReachesItUntilItHasEnded) {
   EXPECT_EQ((*self)->Signal(0), absl::OkStatus());
 }
 
+TEST(LiveProcessTest, KnowsWhoStartedIt) {
+  const std::string log = absl::StrCat(testing::TempDir(), "parent_", getpid());
+  const auto sleeper = StartSleeper(log);
+  const auto process = LiveProcess::Open(sleeper->pid(), "sleep");
+  ASSERT_TRUE(process.ok()) << process.status();
+  EXPECT_EQ((*process)->ParentProgram(), "chaos_command_test");
+  sleeper->Kill();
+  EXPECT_EQ((*process)->ParentProgram(), "");
+}
+
 TEST(ProcessImageTest, StartsTheSameAgain) {
   const std::string log = absl::StrCat(testing::TempDir(), "process_image_", getpid());
   const auto sleeper = StartSleeper(log);

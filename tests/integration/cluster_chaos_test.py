@@ -323,6 +323,11 @@ class ChaosTest(ChaosCase):
         self.assertIn("job short cancelled", err)
         self.assertEqual(json.loads(out)["state"], "cancelled")
 
+    def test_patience_with_a_job_that_does_not_go_on(self):
+        self.start("stuck", self.job(ENDLESS))
+        error = self.fails("--job=stuck", "--kill=worker", "--count=1", "--patience=2s")
+        self.assertIn("--patience: job stuck, which is ", error)
+
     def test_refusals_say_why(self):
         self.start("safe", self.job(ENDLESS))
         self.assertIn("shares the network", self.fails("--job=safe", "--partition=worker"))
