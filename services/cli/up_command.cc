@@ -11,6 +11,7 @@
 #include "services/cli/cluster_commands.h"
 #include "services/cli/local_cluster.h"
 #include "services/cli/run_directory.h"
+#include "services/coordinator/listen_address.h"
 
 namespace rally {
 namespace {
@@ -43,10 +44,12 @@ void Announce(const CommandContext& context, const GlobalOptions& globals, const
 
 absl::Status UpCommand(const CommandContext& context, const GlobalOptions& globals,
                        const UpOptions& options) {
-  RALLY_ASSIGN_OR_RETURN(const std::unique_ptr<RunDirectory> directory,
-                         RunDirectory::Make(options.run_directory));
+  RALLY_RETURN_IF_ERROR(Annotate(ParseListenAddress(options.listen).status(), "--listen"));
+  RALLY_RETURN_IF_ERROR(Annotate(ParseListenAddress(options.http).status(), "--http"));
   Interruption interruption;
   const SignalGuard guard(context.shutdown, &interruption);
+  RALLY_ASSIGN_OR_RETURN(const std::unique_ptr<RunDirectory> directory,
+                         RunDirectory::Make(options.run_directory));
   LocalClusterOptions cluster_options;
   cluster_options.program_directory = context.program_directory;
   cluster_options.run_directory = directory->path();

@@ -1,7 +1,6 @@
 #include "services/job_file/job_file.h"
 
 #include <algorithm>
-#include <fstream>
 #include <optional>
 #include <sstream>
 #include <vector>
@@ -242,12 +241,8 @@ absl::StatusOr<JobFile> ParseJobFile(absl::string_view text, absl::string_view n
 }
 
 absl::StatusOr<JobFile> ReadJobFile(const std::string& path) {
-  std::ifstream stream(path);
-  std::stringstream text;
-  if (!stream || !(text << stream.rdbuf())) {
-    return absl::NotFoundError(absl::StrCat(path, ": cannot be read as a job file"));
-  }
-  RALLY_ASSIGN_OR_RETURN(JobFile file, ParseJobFile(text.str(), path));
+  RALLY_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  RALLY_ASSIGN_OR_RETURN(JobFile file, ParseJobFile(text, path));
   RALLY_RETURN_IF_ERROR(file.Locate(LoadProfile(&file.spec)));
   RALLY_RETURN_IF_ERROR(file.Locate(FromProto(file.spec).status()));
   return file;

@@ -36,7 +36,7 @@ struct JobFile {
 absl::StatusOr<JobFile> ParseJobFile(absl::string_view text, absl::string_view name);
 
 // Reads and parses `path`, takes the text of the profile that paced.profile names, then checks
-// every range. NotFound when the file cannot be read.
+// every range. Errors of ReadFile too.
 absl::StatusOr<JobFile> ReadJobFile(const std::string& path);
 
 // The job file that ParseJobFile turns back into `spec` and `id`; an empty id is left out.

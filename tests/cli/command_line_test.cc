@@ -93,12 +93,18 @@ TEST_F(CommandLineTest, UsageErrorsExitWithTwo) {
   EXPECT_EQ(Rally({"get"}), 2);
   EXPECT_EQ(Rally({"up", "--workers", "0"}), 2);
   EXPECT_EQ(Rally({"up", "--workers", "two"}), 2);
+  EXPECT_EQ(Rally({"up", "--listen", "nonsense"}), 2);
+  EXPECT_THAT(err(), HasSubstr("--listen: \"nonsense\" is not HOST:PORT"));
+  EXPECT_EQ(Rally({"up", "--http", "127.0.0.1:70000"}), 2);
+  EXPECT_THAT(err(), HasSubstr("--http: \"127.0.0.1:70000\" is not HOST:PORT"));
   EXPECT_EQ(Rally({"list", "--coordinator=nowhere"}), 2);
   EXPECT_EQ(Rally({"chaos", "--kill=worker"}), 2);
   EXPECT_EQ(Rally({"chaos", "--job=a"}), 2);
   EXPECT_EQ(Rally({"chaos", "--job=a", "--kill=server"}), 2);
   EXPECT_EQ(Rally({"chaos", "--job=a", "--kill=worker", "--every=50ms"}), 2);
   EXPECT_THAT(err(), HasSubstr("--every: 50ms is not a duration in [100ms, 24h]"));
+  EXPECT_EQ(Rally({"chaos", "--job=a", "--kill=worker", "--patience=0s"}), 2);
+  EXPECT_THAT(err(), HasSubstr("--patience: 0s is not a duration in [1s, 24h]"));
   EXPECT_EQ(Rally({"list", "--phase", "sleeping"}), 2);
   EXPECT_EQ(Rally({"cancel", "my-job", "--grace", "2h"}), 2);
   EXPECT_EQ(Rally({"completion", "tcsh"}), 2);
@@ -111,6 +117,8 @@ TEST_F(CommandLineTest, ABadJobFileExitsWithTwoAndNamesTheLine) {
     EXPECT_EQ(Rally({command, path}), 2);
     EXPECT_THAT(err(), HasSubstr(absl::StrCat(path, ":3: model.head_dim: 48")));
   }
+  EXPECT_EQ(Rally({"submit", Write("empty.yaml", "")}), 2);
+  EXPECT_THAT(err(), HasSubstr("empty.yaml:1: the file is empty"));
   EXPECT_EQ(Rally({"submit", GoodJob(), "--id", "Not-An-Id"}), 2);
   EXPECT_EQ(Rally({"submit", Write("id.yaml", "id: 1st\ndata: {path: d}\n")}), 2);
   EXPECT_THAT(err(), HasSubstr("id.yaml:1: "));
