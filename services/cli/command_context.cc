@@ -1,10 +1,18 @@
 #include "services/cli/command_context.h"
 
+#include <unistd.h>
+
 #include <google/protobuf/util/json_util.h>
 
 #include "common/check.h"
 
 namespace rally {
+
+SuddenEnd::SuddenEnd(ShutdownSignal* shutdown) : shutdown_(*shutdown) {
+  shutdown_.OnRequest([shutdown] { _exit(kSignalBase + shutdown->signal_number()); });
+}
+
+SuddenEnd::~SuddenEnd() { shutdown_.OnRequest(nullptr); }
 
 SignalGuard::SignalGuard(ShutdownSignal* shutdown, Interruption* interruption)
     : shutdown_(*shutdown) {

@@ -21,6 +21,8 @@ struct CommandContext {
   std::string program_directory;  // Where rally-coordinator and rally-worker are.
 };
 
+inline constexpr int kSignalBase = 128;  // Of the exit codes of what a signal has stopped.
+
 // Options that every command takes.
 struct GlobalOptions {
   std::string coordinator = "127.0.0.1:7070";  // HOST:PORT
@@ -28,7 +30,21 @@ struct GlobalOptions {
   bool json = false;
 };
 
-// While it lives, SIGINT and SIGTERM interrupt. One at a time.
+// While it lives, SIGINT and SIGTERM end the process at once with 128 + their number, wherever it
+// is: for what has nothing to clean up. A SignalGuard takes its place for good.
+class SuddenEnd {
+ public:
+  explicit SuddenEnd(ShutdownSignal* shutdown);
+  ~SuddenEnd();
+  SuddenEnd(const SuddenEnd&) = delete;
+  SuddenEnd& operator=(const SuddenEnd&) = delete;
+
+ private:
+  ShutdownSignal& shutdown_;
+};
+
+// While it lives, SIGINT and SIGTERM interrupt, so that what is under way can be cleaned up; after
+// it they are noted alone (ShutdownSignal::requested). One at a time.
 class SignalGuard {
  public:
   SignalGuard(ShutdownSignal* shutdown, Interruption* interruption);

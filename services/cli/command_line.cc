@@ -27,7 +27,6 @@ namespace {
 
 constexpr int kFailure = 1;
 constexpr int kUsage = 2;
-constexpr int kSignalBase = 128;
 constexpr int kMostMembers = 1024;
 
 // Everything the flags can set, and the command they chose.
@@ -390,6 +389,7 @@ int RunCommandLine(int argc, const char* const* argv, const CommandContext& cont
     console.err() << app.help();
     return kUsage;
   }
+  const SuddenEnd sudden_end(context.shutdown);
   const absl::Status status = command.execute();
   if (!status.ok()) {
     console.err() << ChosenCommand(app) << ": " << status.message() << std::endl;

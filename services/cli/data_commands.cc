@@ -92,6 +92,8 @@ void AddPrepareFlags(CLI::App* sub, PrepareOptions* options) {
 absl::Status DataPrepareCommand(const CommandContext& context, const GlobalOptions& globals,
                                 const PrepareOptions& options) {
   Console& console = *context.console;
+  Interruption interruption;
+  const SignalGuard guard(context.shutdown, &interruption);
   const auto on_progress = [&](const PrepareProgress& progress) {
     if (console.live()) {
       const double done = progress.bytes_total == 0 ? 1
@@ -100,7 +102,7 @@ absl::Status DataPrepareCommand(const CommandContext& context, const GlobalOptio
       console.ShowLive(absl::StrCat(ProgressBar(done, 32), "  ", progress.documents, " documents  ",
                                     ShortNumber(static_cast<double>(progress.tokens)), " tokens"));
     }
-    return !context.shutdown->requested();
+    return interruption.reason().ok();
   };
   const absl::StatusOr<PrepareResult> result = PrepareDataset(options, on_progress);
   console.KeepLive();
@@ -112,8 +114,8 @@ absl::Status DataPrepareCommand(const CommandContext& context, const GlobalOptio
 absl::Status DataStatsCommand(const CommandContext& context, const GlobalOptions& globals,
                               const std::string& directory) {
   RALLY_ASSIGN_OR_RETURN(const std::unique_ptr<Dataset> dataset, Dataset::Open(directory));
-  RALLY_RETURN_IF_ERROR(dataset->Verify());
-  RALLY_ASSIGN_OR_RETURN(const DatasetStatistics statistics, ComputeStatistics(*dataset));
+  RALLY_ASSIGN_OR_RETURN(const DatasetStatistics statistics,
+                         ComputeStatistics(*dataset, [] { return true; }));
   context.console->out() << (globals.json
                                  ? absl::StrCat(StatisticsJson(dataset->info(), statistics).dump(),
                                                 "\n")

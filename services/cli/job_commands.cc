@@ -56,10 +56,12 @@ absl::Status FollowSubmitted(const CommandContext& context, const GlobalOptions&
   JobSummary summary(job.job_id());
   const absl::Status status = FollowJob(client, context.console, &summary, nullptr);
   if (!status.ok() && !absl::IsAborted(status)) return WhileItGoesOn(status, job.job_id());
-  const std::optional<double> entropy = BigramEntropyOf(job.spec().data().path());
-  context.console->out() << (globals.json ? absl::StrCat(summary.ToJson(entropy).dump(), "\n")
-                                          : summary.ToText(entropy));
-  return status;
+  const absl::StatusOr<std::optional<double>> entropy =
+      BigramEntropyOf(job.spec().data().path(), *context.shutdown);
+  const std::optional<double> known = entropy.value_or(std::nullopt);
+  context.console->out() << (globals.json ? absl::StrCat(summary.ToJson(known).dump(), "\n")
+                                          : summary.ToText(known));
+  return status.ok() ? entropy.status() : status;
 }
 
 absl::StatusOr<v1::JobPhase> ParsePhase(const std::string& word) {

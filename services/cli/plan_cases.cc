@@ -159,7 +159,6 @@ absl::Status PlanCases(const CommandContext& context, const GlobalOptions& globa
   if (!globals.json) table.emplace(context.console, cases);
   Json json = Json::array();
   for (const PlannerCase& one : cases) {
-    if (context.shutdown->requested()) return absl::CancelledError("interrupted");
     PlanInput input = one.Input();
     input.topology.ranks_per_node = options.ranks_per_node;
     input.costs = costs.get();

@@ -79,9 +79,8 @@ absl::Status CheckOutput(const std::string& output) {
       absl::StrCat("--output: there is no folder \"", folder.string(), "\""));
 }
 
-absl::Status Measure(const CommandContext& context, const std::string& request_path) {
-  Interruption interruption;
-  const SignalGuard guard(context.shutdown, &interruption);
+absl::Status Measure(const CommandContext& context, const std::string& request_path,
+                     const Interruption& interruption) {
   ServerCommand command;
   command.name = "rally-worker";
   command.program = absl::StrCat(context.program_directory, "/rally-worker");
@@ -151,12 +150,14 @@ absl::Status ProfileCommand(const CommandContext& context, const GlobalOptions& 
         absl::StrCat("--name: \"", options.name, "\" is not one word"));
   }
   RALLY_RETURN_IF_ERROR(CheckOutput(options.output));
+  Interruption interruption;
+  const SignalGuard guard(context.shutdown, &interruption);
   RALLY_ASSIGN_OR_RETURN(const std::unique_ptr<RunDirectory> directory, RunDirectory::Make(""));
   const std::string output = directory->path() + "/profile";
   RALLY_ASSIGN_OR_RETURN(const v1::ProfileRequest request, MakeRequest(options, output));
   const std::string request_path = directory->path() + "/request.json";
   RALLY_RETURN_IF_ERROR(WriteFileAtomically(request_path, ToJsonLine(request)));
-  RALLY_RETURN_IF_ERROR(Measure(context, request_path));
+  RALLY_RETURN_IF_ERROR(Measure(context, request_path, interruption));
   RALLY_ASSIGN_OR_RETURN(const CostModel model, ReadProfileFile(output));
   if (!options.output.empty()) {
     RALLY_RETURN_IF_ERROR(WriteFileAtomically(options.output, model.Format()));

@@ -39,10 +39,10 @@ class LocalRun {
 
   // Runs the job; the cluster is gone on return.
   absl::Status Run() {
-    RALLY_ASSIGN_OR_RETURN(const std::unique_ptr<RunDirectory> directory,
-                           RunDirectory::Make(options_.run_directory));
     Interruption interruption;
     const SignalGuard guard(context_.shutdown, &interruption);
+    RALLY_ASSIGN_OR_RETURN(const std::unique_ptr<RunDirectory> directory,
+                           RunDirectory::Make(options_.run_directory));
     RALLY_RETURN_IF_ERROR(StartCluster(directory->path(), &interruption));
     const absl::Status status = Train(&interruption);
     if (context_.shutdown->requested()) CancelJob();
@@ -133,13 +133,14 @@ absl::Status RunCommand(const CommandContext& context, const GlobalOptions& glob
   LocalRun run(context, options, grace, std::move(request));
   const absl::Status status = run.Run();
   if (!run.summary().last_step().has_value() && !status.ok()) return status;
-  const std::optional<double> entropy = BigramEntropyOf(dataset);
-  const std::string json = absl::StrCat(run.summary().ToJson(entropy).dump(), "\n");
-  context.console->out() << (globals.json ? json : run.summary().ToText(entropy));
+  const absl::StatusOr<std::optional<double>> entropy = BigramEntropyOf(dataset, *context.shutdown);
+  const std::optional<double> known = entropy.value_or(std::nullopt);
+  const std::string json = absl::StrCat(run.summary().ToJson(known).dump(), "\n");
+  context.console->out() << (globals.json ? json : run.summary().ToText(known));
   if (!options.summary_path.empty()) {
     RALLY_RETURN_IF_ERROR(WriteFileAtomically(options.summary_path, json));
   }
-  return status;
+  return status.ok() ? entropy.status() : status;
 }
 
 }  // namespace rally

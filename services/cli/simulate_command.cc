@@ -62,6 +62,8 @@ absl::Status SimulateCommand(const CommandContext& context, const GlobalOptions&
                              const SimulateOptions& options) {
   RALLY_ASSIGN_OR_RETURN(const Scenario scenario, ReadScenario(options.scenario_path));
   Console& console = *context.console;
+  Interruption interruption;
+  const SignalGuard guard(context.shutdown, &interruption);
   StudyOptions study;
   study.search = options.search;
   study.timeline = !options.trace_path.empty();
@@ -71,7 +73,7 @@ absl::Status SimulateCommand(const CommandContext& context, const GlobalOptions&
           absl::StrCat(ProgressBar(static_cast<double>(done) / static_cast<double>(all), 32), "  ",
                        done, " of ", all, " rows"));
     }
-    return !context.shutdown->requested();
+    return interruption.reason().ok();
   };
   const absl::StatusOr<std::vector<StudyRow>> rows = RunStudy(scenario, study);
   console.KeepLive();

@@ -62,10 +62,15 @@ absl::StatusOr<v1::SubmitJobRequest> MakeSubmission(const std::string& job_path,
   return request;
 }
 
-std::optional<double> BigramEntropyOf(const std::string& dataset_path) {
+absl::StatusOr<std::optional<double>> BigramEntropyOf(const std::string& dataset_path,
+                                                      const ShutdownSignal& shutdown) {
   const absl::StatusOr<std::unique_ptr<Dataset>> dataset = Dataset::Open(dataset_path);
   if (!dataset.ok()) return std::nullopt;
-  const absl::StatusOr<DatasetStatistics> statistics = ComputeStatistics(**dataset);
+  const absl::StatusOr<DatasetStatistics> statistics =
+      ComputeStatistics(**dataset, [&shutdown] { return !shutdown.requested(); });
+  if (absl::IsCancelled(statistics.status())) {
+    return absl::CancelledError("interrupted; the summary is without the bigram entropy");
+  }
   if (!statistics.ok()) return std::nullopt;
   return statistics->bigram_entropy;
 }

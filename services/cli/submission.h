@@ -8,6 +8,7 @@
 #include <absl/status/statusor.h>
 #include <absl/time/time.h>
 
+#include "common/shutdown.h"
 #include "rally/v1/jobs.pb.h"
 
 namespace rally {
@@ -19,7 +20,10 @@ absl::StatusOr<v1::SubmitJobRequest> MakeSubmission(const std::string& job_path,
                                                     const std::string& id, absl::Time now);
 
 // The bigram entropy of the dataset in nats; nothing when it cannot be read from here or has none.
-std::optional<double> BigramEntropyOf(const std::string& dataset_path);
+// Takes as long as reading it all does; Cancelled when shutdown is requested meanwhile or was
+// before.
+absl::StatusOr<std::optional<double>> BigramEntropyOf(const std::string& dataset_path,
+                                                      const ShutdownSignal& shutdown);
 
 }  // namespace rally
 

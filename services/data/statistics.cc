@@ -64,10 +64,11 @@ class BigramTable {
 };
 
 // Every pair of a document once: blocks overlap by one token.
-absl::Status AddDocument(const Dataset& dataset, int64_t document, std::vector<int32_t>* block,
-                         BigramTable* bigrams) {
+absl::Status AddDocument(const Dataset& dataset, int64_t document, absl::FunctionRef<bool()> go_on,
+                         std::vector<int32_t>* block, BigramTable* bigrams) {
   const int64_t length = dataset.length(document);
   for (int64_t begin = 0; begin + 1 < length; begin += kBlockTokens - 1) {
+    if (!go_on()) return absl::CancelledError("counting tokens was stopped");
     block->resize(static_cast<size_t>(std::min(kBlockTokens, length - begin)));
     RALLY_RETURN_IF_ERROR(dataset.Read(document, begin, absl::MakeSpan(*block)));
     bigrams->Add(*block);
@@ -77,8 +78,9 @@ absl::Status AddDocument(const Dataset& dataset, int64_t document, std::vector<i
 
 }  // namespace
 
-absl::StatusOr<DatasetStatistics> ComputeStatistics(const Dataset& dataset) {
-  RALLY_RETURN_IF_ERROR(dataset.Verify());
+absl::StatusOr<DatasetStatistics> ComputeStatistics(const Dataset& dataset,
+                                                    absl::FunctionRef<bool()> go_on) {
+  RALLY_RETURN_IF_ERROR(dataset.Verify(go_on));
   const DatasetInfo& info = dataset.info();
   DatasetStatistics statistics;
   statistics.documents = info.documents;
@@ -94,7 +96,7 @@ absl::StatusOr<DatasetStatistics> ComputeStatistics(const Dataset& dataset) {
   BigramTable bigrams(info.vocabulary);
   std::vector<int32_t> block;
   for (int64_t d = 0; d < info.documents; ++d) {
-    RALLY_RETURN_IF_ERROR(AddDocument(dataset, d, &block, &bigrams));
+    RALLY_RETURN_IF_ERROR(AddDocument(dataset, d, go_on, &block, &bigrams));
   }
   statistics.bigram_entropy = bigrams.ConditionalEntropy();
   return statistics;

@@ -8,6 +8,7 @@
 #include <optional>
 #include <vector>
 
+#include <absl/functional/function_ref.h>
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
@@ -32,8 +33,10 @@ struct DatasetStatistics {
   std::optional<double> bigram_entropy;
 };
 
-// Reads every token. The dataset's own errors.
-absl::StatusOr<DatasetStatistics> ComputeStatistics(const Dataset& dataset);
+// Reads every token. The dataset's own errors. Cancelled once `go_on`, which is asked every few
+// milliseconds, says no.
+absl::StatusOr<DatasetStatistics> ComputeStatistics(const Dataset& dataset,
+                                                    absl::FunctionRef<bool()> go_on);
 
 }  // namespace rally
 

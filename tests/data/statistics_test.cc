@@ -31,7 +31,7 @@ absl::StatusOr<DatasetStatistics> StatisticsOf(const Documents& documents,
   EXPECT_TRUE((*writer)->Finish().ok());
   auto dataset = Dataset::Open(temp.path("set"));
   EXPECT_TRUE(dataset.ok());
-  return ComputeStatistics(**dataset);
+  return ComputeStatistics(**dataset, [] { return true; });
 }
 
 double BruteForceEntropy(const Documents& documents) {
@@ -51,6 +51,29 @@ double BruteForceEntropy(const Documents& documents) {
     entropy -= count / total * std::log(count / previous[pair.first]);
   }
   return entropy;
+}
+
+TEST(StatisticsTest, StopsWhenItIsTold) {
+  TempDirectory temp;
+  auto writer = DatasetWriter::Create(
+      temp.path("set"), {.vocabulary = 257, .tokenizer = "bytes", .end_of_document = 256});
+  ASSERT_TRUE(writer.ok()) << writer.status();
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE((*writer)->Add(std::vector<int32_t>(100, 65)).ok());
+  ASSERT_TRUE((*writer)->Finish().ok());
+  auto dataset = Dataset::Open(temp.path("set"));
+  ASSERT_TRUE(dataset.ok()) << dataset.status();
+  int asked = 0;
+  const auto stops_at = [&](int number) {
+    asked = 0;
+    return ComputeStatistics(**dataset, [&] { return ++asked < number; }).status();
+  };
+  EXPECT_TRUE(stops_at(1000).ok());
+  const int all = asked;
+  EXPECT_GT(all, 10) << "while it counts, too";
+  for (const int number : {1, all / 2, all}) {
+    EXPECT_TRUE(absl::IsCancelled(stops_at(number))) << number;
+    EXPECT_EQ(asked, number);
+  }
 }
 
 TEST(StatisticsTest, CountsAndQuantiles) {

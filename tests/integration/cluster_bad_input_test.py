@@ -16,6 +16,7 @@ from cluster import (Cluster, await_condition, die_with_parent, make_dataset, me
 FAILURE = 1
 USAGE = 2
 INTERRUPTED = 130
+TERMINATED = 143
 
 
 def marked(marker):
@@ -36,6 +37,12 @@ def processes_of(marker):
         except OSError:
             continue  # It has ended.
     return found
+
+
+def processor_seconds(pid):
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def listening_ports(pids):
@@ -124,6 +131,8 @@ class BadInputTest(unittest.TestCase):
                 self.refuses(self.run_job(spec), USAGE, *fragments)
         with self.subTest("not YAML"):
             self.refuses(self.run_job("model: [1, 2\n"), USAGE)
+        with self.subTest("empty"):
+            self.refuses(self.run_job(""), USAGE, ".yaml:1: the file is empty")
 
     def test_datasets(self):
         with self.subTest("missing"):
@@ -169,6 +178,9 @@ class BadInputTest(unittest.TestCase):
                                    self.path("up"), env=marked(self.path("up")))
                 self.refuses(result, FAILURE, str(port))
                 self.assertEqual(processes_of(self.path("up")), [])
+        with self.subTest("no address"):
+            result = run_rally("up", "--listen", "nonsense", env=marked(self.path("up")))
+            self.refuses(result, USAGE, "--listen: \"nonsense\" is not HOST:PORT")
         with self.subTest("a coordinator that is not there"):
             result = run_rally(f"--coordinator=127.0.0.1:{port}", "list")
             self.refuses(result, FAILURE, f"127.0.0.1:{port}")
@@ -237,6 +249,39 @@ class BadInputTest(unittest.TestCase):
         self.assertEqual(up.returncode, INTERRUPTED, errors)
         self.assertEqual(processes_of(marker), [])
         await_condition(lambda: all(map(is_free, ports)), f"free ports {ports}", 10)
+
+    def test_chaos_spares_the_coordinator_of_up(self):
+        marker = self.path("up-lives")
+        up = self.start_rally(marker, "up", "--workers", "2", "--listen", "127.0.0.1:0", "--json",
+                              "--run-dir", marker)
+        at = f"--coordinator={json.loads(up.stdout.readline())['coordinator']}"
+        job = write_job(self.path("spared.yaml"),
+                        merged(self.base, {"training": {"steps": 1000000}}))
+        self.assertEqual(run_rally(at, "submit", job, "--id", "spared").returncode, 0)
+        for more in ([], ["--respawn"]):
+            result = run_rally(at, "chaos", "--job", "spared", "--kill", "coordinator", "--count",
+                               "1", *more)
+            self.refuses(result, FAILURE, "--kill: the coordinator, process", "`rally up`")
+        status = json.loads(run_rally(at, "get", "spared", "--json").stdout)["status"]
+        self.assertEqual(status["phase"], "JOB_PHASE_RUNNING")
+        up.send_signal(signal.SIGTERM)
+        _, errors = up.communicate(timeout=60)
+        self.assertEqual(up.returncode, TERMINATED, errors)
+
+    def test_interrupt_what_computes(self):
+        job = write_job(self.path("plan.yaml"), merged(self.base, {
+            "workers": 8, "batch": {"chunks": 8, "chunk_tokens": 4096},
+            "attention": {"in_place": True}}))
+        for number, code in ((signal.SIGTERM, TERMINATED), (signal.SIGINT, INTERRUPTED)):
+            plan = self.start_rally("plan", "plan", job, "--search", "1h", "--repeats",
+                                    "1000")
+            await_condition(lambda: processor_seconds(plan.pid) > 0.5, "it plans")
+            self.assertIsNone(plan.poll())
+            begin = time.monotonic()
+            plan.send_signal(number)
+            _, errors = plan.communicate(timeout=60)
+            self.assertEqual(plan.returncode, code, errors)
+            self.assertLess(time.monotonic() - begin, 2)
 
     def test_interrupt_submit_watch(self):
         with Cluster() as cluster:
