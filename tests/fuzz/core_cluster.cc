@@ -109,8 +109,7 @@ JobSpec CoreCluster::AnySpec() {
 
 void CoreCluster::Submit() {
   SubmitJob submission{++last_request_, AnyJob(), AnySpec()};
-  // One that all jobs wanted would be refused to all but one.
-  if (bytes_.ConsumeBool()) submission.checkpoint_place = submission.job_id;
+  if (bytes_.ConsumeBool()) submission.checkpoint_place = submission.job_id;  // No other's.
   Apply(submission);
 }
 

@@ -278,32 +278,6 @@ TEST_F(CoreRunTest, SilentMembersAreLost) {
               HasSubstr("rank 1 (b): did not answer in time"));
 }
 
-TEST_F(CoreRunTest, PlanningThatFailsForTheMachinesReasonsIsTriedAgain) {
-  Begin();
-  core_.Apply(PlanFailed{"job", 1, absl::UnavailableError("too many open files")});
-  EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_QUEUED);
-  EXPECT_EQ(core_.job("job").status().restarts(), 1);
-  EXPECT_THAT(FindCondition(core_.job("job").status(), "Ready")->message(),
-              HasSubstr("UNAVAILABLE: too many open files"));
-  core_ = CoreHarness();
-  Begin();
-  core_.Apply(PlanFailed{"job", 1, absl::InvalidArgumentError("no such plan")});
-  EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_FAILED);
-  EXPECT_EQ(FindCondition(core_.job("job").status(), "Completed")->reason(), "PlanningFailed");
-}
-
-TEST_F(CoreRunTest, ACancelOutlivesPlanningThatFails) {
-  for (const absl::Status& status :
-       {absl::UnavailableError("later"), absl::InvalidArgumentError("no such plan")}) {
-    core_ = CoreHarness();
-    Begin();
-    core_.Apply(CancelJob{2, "job", absl::Seconds(30)});
-    core_.Apply(PlanFailed{"job", 1, status});
-    EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_CANCELLED) << status;
-    EXPECT_EQ(core_.job("job").status().restarts(), 0);
-  }
-}
-
 TEST_F(CoreRunTest, ARoundHasABoundThatHeartbeatsDoNotExtend) {
   Begin();
   while (core_.AnswerPlan()) {
@@ -325,17 +299,6 @@ TEST_F(CoreRunTest, ARoundHasABoundThatHeartbeatsDoNotExtend) {
   EXPECT_THAT(ready->message(), HasSubstr("no round has ended for 15m, waiting for rank 1 (b), "
                                           "rank 2 (s) in step 2"));
   EXPECT_TRUE(core_.Sent(b_, Message::kRelease)[0].release().abort());
-}
-
-TEST_F(CoreRunTest, APlanThatNeverComesIsARoundThatDoesNotEnd) {
-  CoreOptions options;
-  options.round_timeout = absl::Seconds(5);
-  core_ = CoreHarness(options);
-  Begin();
-  core_.Pass(absl::Seconds(6), {a_, b_, s_});
-  EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_QUEUED);
-  EXPECT_THAT(FindCondition(core_.job("job").status(), "Ready")->message(),
-              HasSubstr("no round has ended for 5s, waiting for a plan"));
 }
 
 TEST_F(CoreRunTest, CancelStopsAtTheNextCommitOrAtTheEndOfTheGracePeriod) {
