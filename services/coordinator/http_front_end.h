@@ -4,7 +4,9 @@
 //   GET /healthz   200 "ok" while the process serves
 //   GET /readyz    200 "ok" once jobs can be taken, else 503 with the reason
 // Anything else is 404. Over HTTPS every page, also one that is not there, needs what the
-// authenticator asks for: else 401, or 403 when the caller is known.
+// authenticator asks for: else 401, or 403 when the caller is known. A connection serves one
+// request and ends in time (http_connection.h); 64 are served at once, and the kernel keeps those
+// that wait.
 #ifndef RALLY_SERVICES_COORDINATOR_HTTP_FRONT_END_H_
 #define RALLY_SERVICES_COORDINATOR_HTTP_FRONT_END_H_
 

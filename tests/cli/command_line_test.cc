@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -14,6 +15,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "services/cli/submission.h"
 #include "tests/cli/scripted_job_service.h"
 
 namespace rally {
@@ -230,11 +232,15 @@ TEST_F(CommandLineTest, PreparesAndMeasuresADataset) {
   EXPECT_EQ(prepared["tokens"], 5);
   EXPECT_EQ(Rally({"data", "stats", dataset, "--json"}), 0) << err();
   EXPECT_EQ(nlohmann::json::parse(out())["targets"], 4);
+  EXPECT_GT(BigramEntropyOf(dataset, *shutdown_).value(), 0.0);
   EXPECT_EQ(Rally({"data", "prepare", text, "--output", dataset}), 1);  // It exists.
   EXPECT_EQ(Rally({"data", "prepare", Write("empty.txt", ""), "--output", dataset + "2"}), 1);
   EXPECT_FALSE(std::filesystem::exists(dataset + "2"));
   EXPECT_EQ(Rally({"data", "prepare", text}), 2);
   EXPECT_EQ(Rally({"data", "stats", directory_ + "/nothing"}), 1);
+  EXPECT_EQ(BigramEntropyOf(directory_ + "/nothing", *shutdown_).value(), std::nullopt);
+  shutdown_->Request();
+  EXPECT_TRUE(absl::IsCancelled(BigramEntropyOf(dataset, *shutdown_).status()));
 }
 
 TEST_F(CommandLineTest, PrintsCompletionsAndVersion) {
