@@ -117,8 +117,23 @@ TopKeys FindTopKeys(const AttentionCase& one, int64_t row) {
   return top;
 }
 
+// Of a case with one head and a causal mask: no probability of the backward is above 1, so that no
+// element of d_v has a magnitude above the sum of d_out's over the rows that see its key.
+void ExpectValueGradientsWithinReach(const AttentionCase& one) {
+  const int64_t head_dim = one.shape.head_dim;
+  const double rounding = 1.0 + std::ldexp(static_cast<double>(one.q_rows), -24);
+  for (int64_t d = 0; d < head_dim; ++d) {
+    double reach = 0.0;
+    for (int64_t key = one.kv_rows - 1; key >= 0; --key) {
+      reach += std::abs(one.d_out[key * head_dim + d]);
+      ASSERT_LE(std::abs(one.d_v[key * head_dim + d]), reach * rounding) << "key " << key;
+    }
+  }
+}
+
 // Scores of 1e8: a key that is ahead by more than scores err, and by what makes exp of it 0, is the
-// only one, and its probability 1 exactly.
+// only one, and its probability 1 exactly. The backward's scores may err the other way, upwards of
+// lse.
 TEST_P(AttentionElementTest, HugeScoresSaturate) {
   constexpr int64_t kRows = 170;
   AttentionCase one({.heads = 1, .kv_heads = 1, .head_dim = 64, .element = GetParam()}, kRows,
@@ -140,6 +155,9 @@ TEST_P(AttentionElementTest, HugeScoresSaturate) {
       }
     }
     EXPECT_GT(clear, kRows * 9 / 10);
+    one.BackwardTasks();  // Clears d_k and d_v.
+    ASSERT_TRUE(kernel->Backward(one.shape, {one.Whole()}).ok());
+    ExpectValueGradientsWithinReach(one);
   }
 }
 

@@ -24,7 +24,8 @@
 // A row with another lse, or a delta, that is not finite (as one has when its q or d_out is not, or
 // a k or v that it sees) makes its d_q and the d_k and d_v of all keys that it sees not finite, and
 // no others. An lse in float32 makes p_ij err by a factor of up to exp(|lse_i| 2^-22), a quarter at
-// a million, besides what s_ij does.
+// a million, besides what s_ij does: forward and backward compute s_ij in different orders. p_ij is
+// at most 1 all the same.
 //
 // Source of the algorithm: FlashAttention-2 (arXiv 2307.08691), variable-length form.
 //

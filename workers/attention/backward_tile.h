@@ -3,7 +3,7 @@
 // Keys lie in the lanes: K^T and V^T are made once for a block of keys and every product after that
 // reads queries, output gradients, P and dS in their natural layouts, so nothing else is
 // transposed.
-//   P [queries, keys]   = exp2(scale * log2(e) * Q K^T - lse)
+//   P [queries, keys]   = exp2(min(0, scale * log2(e) * Q K^T - lse))
 //   dS                  = P (scale * dO V^T - delta), where delta carries the scale
 //   dV += P^T dO        dK += dS^T Q                 dQ += dS K
 // Operands of products are units (units.h): along rows in the first two, across queries in dV and
@@ -99,7 +99,9 @@ struct ProbabilityEpilogue : PairEpilogue<V, C, kMasked> {
       float* out = this->p + static_cast<int64_t>(row + r) * kBackwardRows;
 #pragma GCC unroll 4
       for (int c = 0; c < C; ++c) {
-        Reg p = V::Exp2(polynomial, V::Fma(acc[r][c], scale, minus_lse));
+        // No score is above lse, but large ones err by much, and lse does, too.
+        const Reg exponent = V::Fma(acc[r][c], scale, minus_lse);
+        Reg p = V::Exp2(polynomial, V::Min(V::Broadcast(0.0f), exponent));
         if constexpr (kMasked) {
           // The last lane a query may see is the one of its own position.
           const int64_t first_lane = this->lane + c * V::kLanes;

@@ -25,6 +25,7 @@ struct VectorAvx2 {
   static Reg Mul(Reg a, Reg b) { return _mm256_mul_ps(a, b); }
   static Reg Fma(Reg a, Reg b, Reg c) { return _mm256_fmadd_ps(a, b, c); }
   static Reg Max(Reg a, Reg b) { return _mm256_max_ps(a, b); }
+  static Reg Min(Reg a, Reg b) { return _mm256_min_ps(a, b); }
   static Reg Keep(float lo, float hi, Reg lane, Reg x, Reg otherwise) {
     const Reg keep = _mm256_and_ps(_mm256_cmp_ps(lane, Broadcast(lo), _CMP_GE_OQ),
                                    _mm256_cmp_ps(lane, Broadcast(hi), _CMP_LT_OQ));
@@ -33,8 +34,7 @@ struct VectorAvx2 {
   static Reg LaneNumbers() { return _mm256_setr_ps(0, 1, 2, 3, 4, 5, 6, 7); }
 
   static Reg Exp2(const Exp2Polynomial<VectorAvx2>& polynomial, Reg x) {
-    // With a NaN, max and min give their second operand.
-    x = _mm256_min_ps(Broadcast(128.0f), _mm256_max_ps(Broadcast(-127.0f), x));
+    x = Max(Broadcast(-127.0f), x);
     const Reg floor = _mm256_floor_ps(x);
     const __m256i power =
         _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(floor), _mm256_set1_epi32(127)), 23);

@@ -31,6 +31,7 @@ struct Avx512Lanes {
   static Reg Mul(Reg a, Reg b) { return _mm512_mul_ps(a, b); }
   static Reg Fma(Reg a, Reg b, Reg c) { return _mm512_fmadd_ps(a, b, c); }
   static Reg Max(Reg a, Reg b) { return _mm512_max_ps(a, b); }
+  static Reg Min(Reg a, Reg b) { return _mm512_min_ps(a, b); }
   static Reg Keep(float lo, float hi, Reg lane, Reg x, Reg otherwise) {
     const __mmask16 keep = _mm512_cmp_ps_mask(lane, Broadcast(lo), _CMP_GE_OQ) &
                            _mm512_cmp_ps_mask(lane, Broadcast(hi), _CMP_LT_OQ);

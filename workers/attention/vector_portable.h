@@ -39,20 +39,19 @@ struct VectorPortable {
   static Reg Mul(Reg a, Reg b) { return a * b; }
   // a * b + c
   static Reg Fma(Reg a, Reg b, Reg c) { return a * b + c; }
-  // `b` when either is NaN.
+  // `b` when either is NaN, as in Min.
   static Reg Max(Reg a, Reg b) { return a > b ? a : b; }
+  static Reg Min(Reg a, Reg b) { return a < b ? a : b; }
   // `x` where lo <= lane < hi, `otherwise` elsewhere.
   static Reg Keep(float lo, float hi, Reg lane, Reg x, Reg otherwise) {
     return (lane >= Broadcast(lo)) & (lane < Broadcast(hi)) ? x : otherwise;
   }
   static Reg LaneNumbers() { return Reg{0, 1, 2, 3}; }
 
-  // 2^x to 1.5e-7 relative; 0 for x < -126, so exactly 0 for -infinity; NaN stays NaN.
+  // 2^x of x <= 0 to 1.5e-7 relative; 0 for x < -126, so exactly 0 for -infinity; NaN stays NaN.
   static Reg Exp2(const Exp2Polynomial<VectorPortable>& polynomial, Reg x) {
     const Reg low = Broadcast(-127.0f);
-    const Reg high = Broadcast(128.0f);
     x = x < low ? low : x;
-    x = x > high ? high : x;
     Int whole = __builtin_convertvector(x, Int);  // Towards zero; any integer for NaN.
     Reg floor = __builtin_convertvector(whole, Reg);
     const Int above = floor > x;  // -1 where the floor is one lower.
