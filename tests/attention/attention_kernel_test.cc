@@ -98,6 +98,92 @@ TEST_P(AttentionElementTest, ThreadsDoNotChangeABit) {
   }
 }
 
+// Tasks of one batch whose rows of d_k and d_v overlap in part, lie within others' and by
+// themselves.
+class OverlappingTasks {
+ public:
+  explicit OverlappingTasks(AttentionElement element)
+      : one_({.heads = 2, .kv_heads = 1, .head_dim = 64, .element = element}, 600, 700,
+             /*q_position=*/700, /*kv_position=*/0, /*seed=*/12) {}
+
+  // The kernel's d_k and d_v of all tasks, one after the other.
+  std::vector<float> Compute(AttentionKernel* kernel) {
+    std::vector<VarlenTask> tasks = Cut(one_.Whole(), ElementBytes(one_.shape.element));
+    std::vector<std::vector<float>> d_q(tasks.size(), one_.d_q);
+    for (size_t t = 0; t < tasks.size(); ++t) tasks[t].d_q = d_q[t].data();
+    one_.BackwardTasks();  // Clears d_k and d_v.
+    EXPECT_TRUE(kernel->Backward(one_.shape, tasks).ok());
+    std::vector<float> computed = one_.d_k;
+    computed.insert(computed.end(), one_.d_v.begin(), one_.d_v.end());
+    return computed;
+  }
+
+  // What Compute must give. Sets the rows' statistics to those over all keys.
+  ReferenceTensor Reference(double rounding) {
+    one_.SetRowStatistics(ReferenceForward(one_.shape, one_.WholeOfFloats(), rounding));
+    const size_t size = one_.d_k.size();
+    ReferenceTensor sum(2 * size);
+    for (const VarlenTask& task : Cut(one_.WholeOfFloats(), sizeof(float))) {
+      const ReferenceGradient gradient = ReferenceBackward(one_.shape, task, rounding);
+      const auto at = static_cast<size_t>(task.d_k - one_.d_k.data());
+      Add(gradient.d_k, at, &sum);
+      Add(gradient.d_v, size + at, &sum);
+    }
+    return sum;
+  }
+
+ private:
+  // The first task takes longest: one that does not wait for its turn overtakes it.
+  struct Part {
+    int64_t q_rows;
+    int64_t begin;
+    int64_t end;
+  };
+  static constexpr Part kParts[] = {{600, 0, 400}, {100, 144, 600}, {20, 288, 320}, {50, 600, 700}};
+
+  std::vector<VarlenTask> Cut(const VarlenTask& whole, int64_t element_bytes) const {
+    std::vector<VarlenTask> tasks;
+    for (const Part& part : kParts) {
+      const int64_t at = part.begin * one_.shape.head_dim;
+      VarlenTask task = whole;
+      task.q_rows = part.q_rows;
+      task.kv_rows = part.end - part.begin;
+      task.kv_position += part.begin;
+      task.k = static_cast<const char*>(whole.k) + at * element_bytes;
+      task.v = static_cast<const char*>(whole.v) + at * element_bytes;
+      task.d_k += at;
+      task.d_v += at;
+      tasks.push_back(task);
+    }
+    return tasks;
+  }
+
+  static void Add(const ReferenceTensor& part, size_t at, ReferenceTensor* sum) {
+    for (size_t i = 0; i < part.value.size(); ++i) {
+      sum->value[at + i] += part.value[i];
+      sum->bound[at + i] += part.bound[i];
+    }
+  }
+
+  AttentionCase one_;
+};
+
+TEST_P(AttentionElementTest, TasksMayShareSomeOfTheirKeys) {
+  OverlappingTasks tasks(GetParam());
+  for (const CpuInstructionSet set : AvailableCpuInstructionSets()) {
+    auto single = MakeCpuAttentionKernel({.threads = 1, .instruction_set = set});
+    auto several = MakeCpuAttentionKernel({.threads = 5, .instruction_set = set});
+    ASSERT_TRUE(single.ok() && several.ok());
+    SCOPED_TRACE((*single)->name());
+    const ReferenceTensor reference = tasks.Reference(Rounding(**single, GetParam()));
+    const std::vector<float> expected = tasks.Compute(single->get());
+    EXPECT_LE(WorstShare(expected, reference), 1.0);
+    for (int repeat = 0; repeat < 5; ++repeat) {
+      EXPECT_TRUE(SameBits(tasks.Compute(several->get()), expected));
+    }
+  }
+}
+
 TEST_P(AttentionElementTest, EmptyBatchAndEmptyTasksAreFine) {
   for (const auto& kernel : Kernels(2)) {
     const AttentionShape shape{.heads = 2, .kv_heads = 1, .head_dim = 64, .element = GetParam()};
