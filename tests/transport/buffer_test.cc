@@ -55,6 +55,39 @@ TEST(BufferPoolTest, SteadyStateMapsNothing) {
   }
 }
 
+TEST(BufferPoolTest, TakesALargerBlockThatIsFree) {
+  BufferPool pool;
+  const std::byte* large = pool.Allocate(1 << 20).data();
+  Buffer half = pool.Allocate((1 << 19) + 1);
+  EXPECT_EQ(half.data(), large);
+  const size_t mapped = pool.mapped_bytes();
+  const Buffer other = pool.Allocate(1 << 19);
+  EXPECT_GT(pool.mapped_bytes(), mapped);
+  half = Buffer();
+  const Buffer small = pool.Allocate(1 << 18);  // Less than half of it.
+  EXPECT_NE(small.data(), large);
+}
+
+// Sizes differ with every plan.
+TEST(BufferPoolTest, DoesNotKeepEverySizeThatEverWas) {
+  constexpr size_t kMebi = size_t{1} << 20;
+  BufferPool pool;
+  for (size_t bytes = kMebi; bytes <= 64 * kMebi; bytes += 4 * kMebi + 4099) {
+    Buffer buffer = pool.Allocate(bytes);
+    std::memset(buffer.data(), 1, bytes);
+    ASSERT_LE(pool.mapped_bytes(), 2 * 64 * kMebi) << bytes;
+  }
+}
+
+TEST(BufferPoolTest, ForgetsALargerJob) {
+  constexpr size_t kMebi = size_t{1} << 20;
+  BufferPool pool;
+  pool.Allocate(64 * kMebi);
+  std::vector<Buffer> buffers;
+  for (int i = 0; i < 100; ++i) buffers.push_back(pool.Allocate(4096));
+  EXPECT_LT(pool.mapped_bytes(), 64 * kMebi);
+}
+
 TEST(BufferPoolTest, LiveBuffersDoNotOverlap) {
   BufferPool pool;
   std::vector<Buffer> buffers;

@@ -109,7 +109,7 @@ BufferPool::BufferPool() = default;
 
 BufferPool::~BufferPool() {
   absl::MutexLock lock(&mutex_);
-  for (const std::vector<Block>& blocks : free_) {
+  for (const std::deque<Block>& blocks : free_) {
     for (const Block& block : blocks) {
       munmap(block.data, block.capacity);
       mapped_bytes_ -= block.capacity;
@@ -119,17 +119,59 @@ BufferPool::~BufferPool() {
 }
 
 Buffer BufferPool::Allocate(size_t bytes) {
-  SizeClass size_class = ClassOf(bytes);
+  const SizeClass size_class = ClassOf(bytes);
+  std::vector<Block> surplus;
   {
     absl::MutexLock lock(&mutex_);
-    if (size_class.index < free_.size() && !free_[size_class.index].empty()) {
-      Block block = free_[size_class.index].back();
-      free_[size_class.index].pop_back();
-      return Buffer(this, block.data, bytes, block.capacity);
+    const std::optional<Block> block = TakeFree(size_class.index, 2 * size_class.capacity);
+    if (block.has_value()) {
+      Lend(block->capacity);
+      return Buffer(this, block->data, bytes, block->capacity);
     }
+    Lend(size_class.capacity);
+    surplus = Shrink(size_class.capacity);
     mapped_bytes_ += size_class.capacity;
   }
+  // Nothing moves through them, and UCX, which may have registered them, watches munmap.
+  for (const Block& block : surplus) munmap(block.data, block.capacity);
   return Buffer(this, MapBlock(size_class.capacity), bytes, size_class.capacity);
+}
+
+std::optional<BufferPool::Block> BufferPool::TakeFree(size_t size_class, size_t most) {
+  for (size_t i = size_class; i < free_.size(); ++i) {
+    if (free_[i].empty()) continue;
+    const Block block = free_[i].back();
+    if (block.capacity > most) break;
+    free_[i].pop_back();
+    return block;
+  }
+  return std::nullopt;
+}
+
+void BufferPool::Lend(size_t capacity) {
+  used_bytes_ += capacity;
+  most_used_bytes_ = std::max(most_used_bytes_, used_bytes_);
+}
+
+// Those that have been free for longest.
+std::vector<BufferPool::Block> BufferPool::Shrink(size_t bytes) {
+  // A job that needed more is forgotten after some dozens of sizes that were not there.
+  most_used_bytes_ = std::max(used_bytes_, most_used_bytes_ - most_used_bytes_ / 32);
+  std::vector<Block> surplus;
+  while (mapped_bytes_ + bytes > 2 * most_used_bytes_) {
+    std::deque<Block>* oldest = nullptr;
+    for (std::deque<Block>& blocks : free_) {
+      if (blocks.empty()) continue;
+      if (oldest == nullptr || blocks.front().returned < oldest->front().returned) {
+        oldest = &blocks;
+      }
+    }
+    if (oldest == nullptr) break;
+    surplus.push_back(oldest->front());
+    mapped_bytes_ -= oldest->front().capacity;
+    oldest->pop_front();
+  }
+  return surplus;
 }
 
 size_t BufferPool::mapped_bytes() const {
@@ -141,7 +183,8 @@ void BufferPool::Return(std::byte* data, size_t capacity) {
   size_t index = ClassOf(capacity).index;
   absl::MutexLock lock(&mutex_);
   if (free_.size() <= index) free_.resize(index + 1);
-  free_[index].push_back({data, capacity});
+  free_[index].push_back({data, capacity, returns_++});
+  used_bytes_ -= capacity;
 }
 
 }  // namespace rally

@@ -1,14 +1,17 @@
 // Buffer and BufferPool: memory that transports move.
 //
 // Touching fresh pages costs far more than the copy into them, so buffers come from a pool that
-// maps, prefaults and keeps them across steps. Buffers say where their memory lies; only host
-// memory exists in this build.
+// maps, prefaults and keeps them across steps. Memory that is kept for sizes that are not asked for
+// any more goes back to the system. Buffers say where their memory lies; only host memory exists in
+// this build.
 #ifndef RALLY_WORKERS_TRANSPORT_BUFFER_H_
 #define RALLY_WORKERS_TRANSPORT_BUFFER_H_
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include <absl/base/thread_annotations.h>
@@ -47,8 +50,10 @@ class Buffer {
   size_t capacity_ = 0;
 };
 
-// Thread-safe. Sizes are rounded up to size classes, so a steady state allocates nothing. Running
-// out of address space or memory is a fatal error, as it is for operator new.
+// Thread-safe. Sizes are rounded up to size classes, so a steady state allocates nothing. A buffer
+// may be given a free block of up to twice its size; mapped is at most twice what was in use at
+// once, of late. Running out of address space or memory is a fatal error, as it is for operator
+// new.
 class BufferPool {
  public:
   BufferPool();
@@ -66,12 +71,22 @@ class BufferPool {
   struct Block {
     std::byte* data;
     size_t capacity;
+    uint64_t returned;  // When, counted in blocks that were returned.
   };
+  // The smallest free block of that size class, or a larger one, of at most `most` bytes.
+  std::optional<Block> TakeFree(size_t size_class, size_t most)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Makes room for `bytes` to be mapped: the blocks to be unmapped.
+  std::vector<Block> Shrink(size_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Lend(size_t capacity) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Return(std::byte* data, size_t capacity);
 
   mutable absl::Mutex mutex_;
-  std::vector<std::vector<Block>> free_ ABSL_GUARDED_BY(mutex_);  // By size class.
+  std::vector<std::deque<Block>> free_ ABSL_GUARDED_BY(mutex_);  // By size class, in that order.
   size_t mapped_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  size_t used_bytes_ ABSL_GUARDED_BY(mutex_) = 0;       // Of them, in use.
+  size_t most_used_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // At once, of late.
+  uint64_t returns_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace rally
