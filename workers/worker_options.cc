@@ -175,8 +175,9 @@ Usage: rally-worker --role=model|attention [--flag=value ...]
                            one machine, else all.
   --checksums=on|off       Whether what this member sends to others carries a CRC32C, by which they
                            tell that it came as it was sent. Default on.
-  --phase-timeout=DURATION Longest wait for one phase's messages, or for the other workers'
-                           gradients, before the job is restarted. Default 5m.
+  --phase-timeout=DURATION Longest wait for one phase's messages, for the other workers when a job
+                           starts, or for the coordinator to change the attention servers once
+                           asked to. Default 5m.
   --grace=DURATION         Longest time to finish after SIGTERM or Ctrl-C. Default 30s.
   --log-level=LEVEL        debug, info, warning or error. Default info.
   --help                   This text.

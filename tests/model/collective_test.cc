@@ -5,6 +5,7 @@
 #include <vector>
 
 #include <absl/synchronization/barrier.h>
+#include <absl/synchronization/notification.h>
 #include <gtest/gtest.h>
 
 #include "common/check.h"
@@ -105,6 +106,20 @@ TEST(Collective, AMissingRankIsATimeout) {
   ASSERT_TRUE(rendezvous.ok()) << rendezvous.status();
   const auto collective = MakeCollective(0, 2, (*rendezvous)->endpoint(), absl::Seconds(2));
   EXPECT_EQ(collective.status().code(), absl::StatusCode::kDeadlineExceeded) << collective.status();
+}
+
+// The timeout is for coming together. A peer may wait for attention servers as long as it takes.
+TEST(Collective, AReductionWaitsForAPeerBeyondTheTimeout) {
+  constexpr absl::Duration kTimeout = absl::Seconds(3);
+  OnEveryRank(2, kTimeout, [&](Collective& collective) {
+    if (collective.rank() == 1) {
+      absl::Notification().WaitForNotificationWithTimeout(kTimeout + absl::Seconds(2));
+    }
+    float value = 1;
+    const absl::Status status = collective.AllReduceSum(absl::MakeSpan(&value, 1));
+    ASSERT_TRUE(status.ok()) << status;
+    EXPECT_EQ(value, 2);
+  });
 }
 
 TEST(Collective, BadEndpointsAreNamed) {

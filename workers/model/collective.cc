@@ -58,10 +58,17 @@ class SingleCollective final : public Collective {
   absl::Status status_ ABSL_GUARDED_BY(mutex_);
 };
 
+// Longer than any wait, and short enough to be added to a time.
+constexpr std::chrono::hours kWithoutEnd(24 * 365);
+
 // Closing the connections is the one way to wake a blocked operation, and c10d keeps it to itself.
 class ClosableGloo final : public c10d::ProcessGroupGloo {
  public:
   using c10d::ProcessGroupGloo::ProcessGroupGloo;
+  // Once connected, within the timeout of the options.
+  void ReduceWithoutEnd() {
+    for (const auto& context : contexts_) context->setTimeout(kWithoutEnd);
+  }
   void CloseConnections() {
     for (const auto& context : contexts_) context->closeConnections();
   }
@@ -77,7 +84,7 @@ class Outcome {
     ended_ = true;
     error_ = error;
   }
-  // Waits for the end; Gloo's own timeout bounds it.
+  // Waits for the end, which the loss of a peer brings too.
   std::string Await() {
     absl::MutexLock lock(&mutex_, absl::Condition(&ended_));
     return error_;
@@ -90,8 +97,8 @@ class Outcome {
 };
 
 // Gloo cannot be told to give an operation up: closing its connections wakes the peers, and its own
-// thread goes on waiting until its timeout. So sums are made in memory of their own, and after an
-// abort within a reduction the caller leaves, and the group with its thread is left behind.
+// thread may go on waiting. So sums are made in memory of their own, and after an abort within a
+// reduction the caller leaves, and the group with its thread is left behind.
 class GlooCollective final : public Collective {
  public:
   GlooCollective(c10::intrusive_ptr<ClosableGloo> group, int32_t rank, int32_t ranks)
@@ -238,7 +245,9 @@ absl::StatusOr<c10::intrusive_ptr<ClosableGloo>> ConnectGloo(int32_t rank, int32
     options->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(local_address));
     options->timeout = timeout;
     options->threads = 1;
-    return c10::make_intrusive<ClosableGloo>(store, rank, ranks, options);
+    auto group = c10::make_intrusive<ClosableGloo>(store, rank, ranks, options);
+    group->ReduceWithoutEnd();
+    return group;
   } catch (const std::exception& error) {
     return FromException(error, absl::StrCat("rank ", rank, " could not join the workers' group"));
   }

@@ -5,7 +5,8 @@
 //
 // Life: rank 0 makes a rendezvous (a c10d TCP store on a free port), the control plane hands its
 // endpoint to the other ranks, each rank connects. Threads: one caller at a time.
-// Errors: Unavailable when a peer is lost, DeadlineExceeded after `timeout`.
+// Errors: Unavailable when a peer is lost. A reduction waits without end for a peer that is slow:
+// one may wait for attention servers. Whoever knows more calls Abort.
 #ifndef RALLY_WORKERS_MODEL_COLLECTIVE_H_
 #define RALLY_WORKERS_MODEL_COLLECTIVE_H_
 
@@ -46,8 +47,8 @@ class Rendezvous {
 // Listens on a free port of `host` (an address peers can reach).
 absl::StatusOr<std::unique_ptr<Rendezvous>> MakeRendezvous(const std::string& host);
 
-// Blocks until all ranks are there, at most `timeout`. Rank 0 passes its own rendezvous's endpoint
-// too. With ranks == 1 the endpoint is not used.
+// Blocks until all ranks are there, at most `timeout`: then DeadlineExceeded. Rank 0 passes its own
+// rendezvous's endpoint too. With ranks == 1 the endpoint is not used.
 absl::StatusOr<std::unique_ptr<Collective>> MakeCollective(int32_t rank, int32_t ranks,
                                                            const std::string& endpoint,
                                                            absl::Duration timeout);
