@@ -28,10 +28,12 @@ ElasticGroup::Pool::~Pool() {
   servers.clear();
 }
 
-ElasticGroup::ElasticGroup(const JobSpec& spec, const Corpus& corpus, int changes, uint64_t seed)
+ElasticGroup::ElasticGroup(const JobSpec& spec, const Corpus& corpus, int changes, uint64_t seed,
+                           std::optional<ScriptedChange> script)
     : spec_(spec),
       corpus_(corpus),
       changes_(changes),
+      script_(std::move(script)),
       random_(seed),
       collectives_(spec.workers),
       used_(spec.workers),
@@ -77,6 +79,10 @@ std::shared_ptr<ElasticGroup::Pool> ElasticGroup::MakePool(int32_t dedicated,
   pool->plan = std::move(plan);
   pool->collected = std::move(collected);
   pool->transports = MakeInProcessTransports(pool->topology.ranks());
+  if (script_.has_value() && pool->epoch == 1) {
+    std::unique_ptr<Transport>& loses = pool->transports[script_->lost.server];
+    loses = MakeTransportThatLoses(script_->lost, std::move(loses));
+  }
   for (const auto& transport : pool->transports) {
     auto kernel = MakeCpuAttentionKernel({.threads = 1});
     RALLY_CHECK(kernel.ok(), kernel.status().ToString());
@@ -116,6 +122,10 @@ InPlaceService ElasticGroup::ServiceOf(int32_t rank) {
     if (!absl::IsAborted(cause)) return cause;
     return AwaitPool(rank, standing);
   };
+  service.report_late = [this, rank](const std::string& what) {
+    absl::MutexLock lock(&mutex_);
+    late_.insert(absl::StrCat(rank, ": ", what));
+  };
   return service;
 }
 
@@ -138,8 +148,36 @@ bool ElasticGroup::AllStand() const {
   });
 }
 
-// Kills the pool, and lays what is left of the round over another one.
+std::shared_ptr<const Plan> ElasticGroup::LayOver(const Plan& plan, int32_t dedicated) const {
+  auto result = std::make_shared<Plan>(plan);
+  Topology topology = spec_.topology();
+  topology.dedicated_servers = dedicated;
+  PlannerOptions options;
+  options.query_granularity = 8;
+  RALLY_CHECK(AssignBalanced(topology, spec_.model, options, result.get()).ok(), "no plan");
+  return result;
+}
+
 void ElasticGroup::ChangePool() {
+  const int32_t least = spec_.attention.in_place ? 0 : 1;
+  ChangePool(least + static_cast<int32_t>(random_() % (spec_.attention.dedicated + 1 - least)),
+             nullptr);
+}
+
+void ElasticGroup::FollowScript() {
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto is_late = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      return late_.count(script_->late) > 0;
+    };
+    RALLY_CHECK(mutex_.AwaitWithTimeout(absl::Condition(&is_late), kTimeout),
+                absl::StrCat("nobody has said ", script_->late));
+  }
+  ChangePool(script_->plan->dedicated_servers, script_->plan);
+}
+
+// Kills the pool, and lays what is left of the round over another one.
+void ElasticGroup::ChangePool(int32_t dedicated, const std::shared_ptr<const Plan>& scripted) {
   std::shared_ptr<Pool> last;
   CollectedPhases collected;
   bool complete = true;
@@ -164,18 +202,8 @@ void ElasticGroup::ChangePool() {
       most_apart_ = std::max(most_apart_, collected.end() - collected.first());
     }
   }
-  const int32_t least = spec_.attention.in_place ? 0 : 1;
-  const auto dedicated =
-      least + static_cast<int32_t>(random_() % (spec_.attention.dedicated + 1 - least));
-  std::shared_ptr<Plan> plan;
-  if (!complete) {
-    plan = std::make_shared<Plan>(*last->plan);
-    Topology topology = spec_.topology();
-    topology.dedicated_servers = dedicated;
-    PlannerOptions options;
-    options.query_granularity = 8;
-    RALLY_CHECK(AssignBalanced(topology, spec_.model, options, plan.get()).ok(), "no plan");
-  }
+  std::shared_ptr<const Plan> plan = scripted;
+  if (plan == nullptr && !complete) plan = LayOver(*last->plan, dedicated);
   const std::shared_ptr<Pool> next = MakePool(dedicated, plan, collected);
   for (int32_t rank = spec_.workers; plan != nullptr && rank < next->topology.ranks(); ++rank) {
     next->serving.emplace_back([server = next->servers[rank].get(), plan, collected] {
@@ -183,7 +211,6 @@ void ElasticGroup::ChangePool() {
     });
   }
   absl::MutexLock lock(&mutex_);
-  if (plan == nullptr) next->plan = nullptr;
   pool_ = next;
   for (Worker& worker : workers_) worker.standing.reset();
 }
@@ -223,6 +250,7 @@ absl::StatusOr<double> ElasticGroup::RunRound(std::shared_ptr<const Plan> plan) 
     Linger(absl::Microseconds(random_() % 20000));
     ChangePool();
   }
+  if (script_.has_value() && plan->round == 0) FollowScript();
   for (std::thread& thread : threads) thread.join();
   for (const auto& result : results) RALLY_RETURN_IF_ERROR(result.status());
   for (const auto& result : results) RALLY_CHECK(result->loss == results[0]->loss, "they disagree");
@@ -239,12 +267,17 @@ absl::StatusOr<std::vector<double>> ElasticGroup::TrainUntil(int64_t step) {
     }
     auto plan =
         MakePlan(spec, corpus_, trainers_[0]->position().step + 1, trainers_[0]->position().data);
-    plan->round = rounds_++;
-    RALLY_ASSIGN_OR_RETURN(const double loss, RunRound(std::move(plan)));
+    RALLY_ASSIGN_OR_RETURN(const double loss, Train(std::move(plan)));
     losses.push_back(loss);
-    for (const auto& trainer : trainers_) RALLY_RETURN_IF_ERROR(trainer->Commit());
   }
   return losses;
+}
+
+absl::StatusOr<double> ElasticGroup::Train(std::shared_ptr<Plan> plan) {
+  plan->round = rounds_++;
+  RALLY_ASSIGN_OR_RETURN(const double loss, RunRound(std::move(plan)));
+  for (const auto& trainer : trainers_) RALLY_RETURN_IF_ERROR(trainer->Commit());
+  return loss;
 }
 
 absl::StatusOr<double> ElasticGroup::Validate() {

@@ -125,11 +125,6 @@ Phase InDirection(Phase phase, Direction direction) {
   return phase;
 }
 
-// Ping and pong of one layer and direction.
-bool SameLayer(const Phase& a, const Phase& b) {
-  return a.micro_batch == b.micro_batch && a.layer == b.layer && a.direction == b.direction;
-}
-
 std::string Describe(const Phase& phase) {
   return absl::StrCat("micro-batch ", phase.micro_batch, " layer ", phase.layer,
                       phase.nano_batch == 0 ? " ping" : " pong",
@@ -190,6 +185,10 @@ absl::Status RemoteAttention::EndRound() const {
   if (posted_ == order_.size() && collected_ == order_.size()) return absl::OkStatus();
   return absl::InternalError(absl::StrCat("the step ran ", posted_, " and collected ", collected_,
                                           " of its ", order_.size(), " phases"));
+}
+
+bool RemoteAttention::SameLayer(const Phase& a, const Phase& b) {
+  return a.micro_batch == b.micro_batch && a.layer == b.layer && a.direction == b.direction;
 }
 
 at::Tensor RemoteAttention::Dispatch(const Phase& phase, const QueryKeyValue& rows,
@@ -282,7 +281,7 @@ void RemoteAttention::ServeAndWait(Direction direction, const ExchangePointer& e
   }
   exchange->messages.requests.clear();
   exchange->messages.transfers.clear();
-  if (direction == Direction::kBackward) ForgetLayerBefore(collected_);
+  if (direction == Direction::kBackward) ForgetLayerAbove(collected_);
   ++collected_;
 }
 

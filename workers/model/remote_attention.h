@@ -15,10 +15,14 @@
 // collected is computed again for this rank, and rows of phases that others still wait for are sent
 // to them once more. For that a phase's inputs are kept
 //   - forward, until its micro-batch is over (in training they are needed as long anyway);
-//   - backward, until the layer below is collected. Then every home that shares a document with
-//   this
-//     one has collected the phase: whoever computes the next layer's tasks waits for the rows of
-//     both. The lowest layer's are kept until the round is over.
+//   - backward, until all of the layer below is collected; the lowest layer's until the round is
+//     over.
+// Then no task needs this home's rows of the layer above for another one's sake, however the tasks
+// are cut. Two homes with rows in one task see each other's: a query of the one sees a key of the
+// other, in this nano-batch or in ping. (Of two homes with keys in a task, the later one's queries
+// at these keys see the earlier one's keys, since the task's queries, later still, do.) So this
+// home has the layer below only if the other one has sent it that nano-batch's rows, which it can
+// once it has the layer above's: those of pong, and before it sends ping, of both.
 // A validation has no backward that would hold homes together: its micro-batches end with a
 // reduction over all workers.
 //
@@ -112,6 +116,8 @@ class RemoteAttention final : public CoreAttention {
 
   friend struct Exchange;
   absl::Status TakePlan(std::shared_ptr<const Plan> plan, const CollectedPhases& collected);
+  // Whether these are ping and pong of one layer and direction, or one of them.
+  static bool SameLayer(const Phase& a, const Phase& b);
   absl::Status CheckNext(const Phase& phase, size_t position) const;
   // Sends and receives of the phase at `index` of the order.
   absl::Status SendPhase(size_t index);
@@ -125,7 +131,7 @@ class RemoteAttention final : public CoreAttention {
   Tag MakeTag(const Phase& phase, MessageKind kind, int32_t source) const;
 
   // remote_attention_recovery.cc.
-  void ForgetLayerBefore(size_t collected);
+  void ForgetLayerAbove(size_t collected);
   void ForgetMicroBatch();
   RoundStanding Standing() const;
   // Returns when the round goes on over another pool; throws when it does not.

@@ -11,17 +11,18 @@
 
 namespace rally {
 
-// Backward, a home has every row's gradients of the layer above only once all homes it shares
-// documents with have collected the layer above that: nobody asks for those rows again.
-void RemoteAttention::ForgetLayerBefore(size_t collected) {
+// Backward, once all of a layer is collected here: nobody asks for rows of the layer above again
+// (remote_attention.h says why). Half of a layer does not do: its pong may have met other homes
+// than those that still wait for the pong of the layer above.
+void RemoteAttention::ForgetLayerAbove(size_t collected) {
   const Phase& phase = order_[collected];
+  if (collected + 1 < order_.size() && SameLayer(order_[collected + 1], phase)) return;
   for (size_t i = collected; i-- > 0 && order_[i].micro_batch == phase.micro_batch;) {
-    if (order_[i].direction != Direction::kBackward) return;
-    if (order_[i].nano_batch != phase.nano_batch || kept_[i] == nullptr) continue;
+    if (order_[i].direction != Direction::kBackward || order_[i].layer > phase.layer + 1) return;
+    if (order_[i].layer == phase.layer) continue;
     kept_[i]->d_out_TNH.reset();
     kept_[i]->delta_TN.reset();
     kept_[i].reset();
-    return;
   }
 }
 
