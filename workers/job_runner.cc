@@ -136,7 +136,7 @@ bool JobRunner::Stop(const absl::Status& reason, absl::Time deadline) {
 
 void JobRunner::Run() {
   while (true) {
-    const std::optional<Command> command = NextCommand(absl::Now() + kLongestWait);
+    const std::optional<Command> command = NextCommand(absl::InfiniteFuture());
     if (command.has_value()) {
       Execute(*command);
     } else if (commands_.closed()) {
@@ -213,8 +213,13 @@ absl::Status JobRunner::Connect(const Command& command) {
   absl::StatusOr<v1::Ready> connected = member_->Connect(command.message.connect());
   // A Regroup that overtakes it brings another Connect.
   if (!connected.ok() && absl::IsAborted(command.held.pool->status())) return absl::OkStatus();
+  if (!connected.ok() && connected_ && StatusIsOfPool(connected.status())) {
+    MissPool(command, connected.status());
+    return absl::OkStatus();
+  }
   RALLY_ASSIGN_OR_RETURN(v1::Ready ready, std::move(connected));
-  if (!ready_.has_position()) ready_ = ready;
+  if (!connected_) ready_ = ready;
+  connected_ = true;
   v1::MemberMessage answer;
   *answer.mutable_ready() = std::move(ready);
   Say(std::move(answer));
@@ -306,6 +311,7 @@ void JobRunner::DropMember() {
   member_.reset();
   plans_.clear();
   awaited_commit_.reset();
+  connected_ = false;
   ready_.Clear();
   current_.Clear();
   last_.Clear();

@@ -6,7 +6,9 @@
 // always answered.
 //
 // A Regroup gives the epoch held another number and other attention servers. It stops what travels
-// between members; within a round the member takes the change up by itself (PoolFeed).
+// between members; within a round the member takes the change up by itself (PoolFeed). A pool that
+// cannot be connected, with a server in it that has died since, is Trouble, and the next Regroup is
+// waited for; a run's first Connect fails the epoch.
 //
 // A Release with `abort`, and an epoch that a newer one supersedes, stop what the thread is blocked
 // in. A failure is reported once (MemberFailed); the epoch is then held, idle, until its Release.
@@ -76,7 +78,6 @@ class JobRunner : private PoolFeed {
   };
 
   static constexpr size_t kLongestReason = 8192;  // Bytes, of an error or a trouble.
-  static constexpr absl::Duration kLongestWait = absl::Hours(1);
 
   static std::string Name(const v1::JobEpoch& epoch);
   // The error, logged, as it is said.
@@ -101,6 +102,7 @@ class JobRunner : private PoolFeed {
   absl::Status Begin(const Command& command);
   absl::Status Regroup(const Command& command, const v1::Standing& standing);
   absl::Status Connect(const Command& command);
+  void MissPool(const Command& connect, const absl::Status& cause);
   v1::Standing StandingBetweenRounds() const;
   void AddReport(v1::Standing* standing) const;
   absl::Status RunReadyPlans();
@@ -134,6 +136,7 @@ class JobRunner : private PoolFeed {
   std::unique_ptr<JobMember> member_;
   std::deque<v1::PlanMessage> plans_;        // To be run, in order.
   std::optional<int64_t> awaited_commit_;    // Round.
+  bool connected_ = false;                   // Once in this run.
   v1::Ready ready_;                          // The run's first.
   v1::RoundRecord current_;                  // Round under way; empty between rounds.
   v1::RoundRecord last_;                     // The last that was committed,

@@ -44,6 +44,12 @@ absl::Status JobRunner::Regroup(const Command& command, const v1::Standing& stan
   return absl::OkStatus();
 }
 
+// A server may have died after its Prepared. What else comes of this pool is ignored.
+void JobRunner::MissPool(const Command& connect, const absl::Status& cause) {
+  connect.held.pool->Abort(cause);
+  SayTrouble(cause.message(), /*failed=*/true);
+}
+
 v1::Standing JobRunner::StandingBetweenRounds() const {
   v1::Standing standing;
   standing.set_round(awaited_commit_.value_or(member_->next_round()));
@@ -92,7 +98,7 @@ absl::StatusOr<std::optional<v1::PlanMessage>> JobRunner::AwaitPlan(const absl::
     if (Ignores(*command)) continue;
     if (message.has_regroup()) {
       RALLY_RETURN_IF_ERROR(Regroup(*command, standing));
-      deadline = absl::Now() + kLongestWait;  // For as long as the coordinator finds no servers.
+      deadline = absl::InfiniteFuture();  // For as long as the coordinator finds no servers.
       regrouped = true;
     } else if (message.has_connect() && regrouped) {
       RALLY_RETURN_IF_ERROR(Connect(*command));
