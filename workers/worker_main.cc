@@ -1,15 +1,18 @@
 // rally-worker: see worker_options.cc for its usage.
 #include <unistd.h>
 
+#include <cstdlib>
 #include <iostream>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "common/cores.h"
 #include "common/log.h"
 #include "common/mutex_checks.h"
 #include "common/shutdown.h"
+#include "common/start_over.h"
 #include "workers/agent.h"
 #include "workers/machine.h"
 #include "workers/model/trainer.h"
@@ -29,12 +32,24 @@ int Fail(const absl::Status& status, int code) {
   return code;
 }
 
+// After each loop OpenMP's idle threads look for work for milliseconds, on the cores that the
+// attention kernel's threads want. OpenMP reads what forbids it when it is loaded. A choice that
+// was made already is left alone.
+void LetIdleThreadsSleep(int32_t threads, char** argv) {
+  if ((threads > 0 ? threads : UsableCores()) == 1) return;
+  constexpr char kPolicy[] = "OMP_WAIT_POLICY";
+  if (InEnvironment(kPolicy) || InEnvironment("GOMP_SPINCOUNT")) return;
+  if (setenv(kPolicy, "passive", 0) == 0) StartOver(argv);
+}
+
 int Main(int argc, char** argv) {
   LimitMutexChecks();
-  const std::unique_ptr<ShutdownSignal> shutdown = ShutdownSignal::Install();
-  PrepareProcessForTraining();
   absl::StatusOr<WorkerOptions> options =
       ParseWorkerOptions(std::vector<std::string>(argv + 1, argv + argc));
+  // Before signals are taken, which would be lost.
+  if (options.ok() && !options->help) LetIdleThreadsSleep(options->threads, argv);
+  const std::unique_ptr<ShutdownSignal> shutdown = ShutdownSignal::Install();
+  PrepareProcessForTraining();
   if (!options.ok()) return Fail(options.status(), kUsage);
   if (options->help) {
     std::cout << kWorkerHelp;

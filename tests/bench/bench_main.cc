@@ -4,8 +4,6 @@
 //
 // Results go to standard output, errors to standard error. Exit code 0, 1 when a bench fails, 2 for
 // wrong usage. A command's flags and its line of help stand in kCommands.
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
@@ -22,6 +20,7 @@
 #include <absl/strings/strip.h>
 
 #include "common/mutex_checks.h"
+#include "common/start_over.h"
 #include "common/status_macros.h"
 #include "tests/bench/attention_bench.h"
 #include "tests/bench/balance_bench.h"
@@ -225,8 +224,8 @@ void PrintHelp(std::ostream& out) {
 // this program starts over without it.
 void FreeBlas(char** argv) {
   constexpr char kVariable[] = "OPENBLAS_CORETYPE";
-  if (std::getenv(kVariable) == nullptr || unsetenv(kVariable) != 0) return;
-  execv("/proc/self/exe", argv);  // Returns only when it fails: then measure as it is.
+  if (!InEnvironment(kVariable) || unsetenv(kVariable) != 0) return;
+  StartOver(argv);  // Returns only when it fails: then measure as it is.
 }
 
 int Main(int argc, char** argv) {
