@@ -42,8 +42,7 @@ void FaultInjector::ChooseAll() {
   for (const Strike strike :
        {&FaultTargets::CrashMember, &FaultTargets::StopMember, &FaultTargets::PauseMember,
         &FaultTargets::BreakSession, &FaultTargets::CutOffMember, &FaultTargets::CutOffCoordinator,
-        &FaultTargets::PauseCoordinator, &FaultTargets::CrashCoordinator,
-        &FaultTargets::CrashCoordinatorAmidActions}) {
+        &FaultTargets::CrashCoordinator, &FaultTargets::CrashCoordinatorAmidActions}) {
     if (!peaceful && random.Chance(0.3)) strikes_.push_back(strike);
   }
 }
