@@ -1,5 +1,7 @@
 #include "services/coordinator/conditions.h"
 
+#include <utility>
+
 #include <absl/strings/ascii.h>
 
 #include "proto/convert.h"
@@ -14,7 +16,6 @@ constexpr size_t kLongestConditionMessage = 8192;  // Bytes.
 
 bool SetCondition(v1::JobStatus* status, absl::string_view type, bool value,
                   absl::string_view reason, absl::string_view text, absl::Time now) {
-  const std::string message = WireText(text, kLongestConditionMessage);
   const v1::ConditionStatus wanted = value ? v1::CONDITION_STATUS_TRUE : v1::CONDITION_STATUS_FALSE;
   v1::Condition* condition = nullptr;
   for (v1::Condition& candidate : *status->mutable_conditions()) {
@@ -24,14 +25,14 @@ bool SetCondition(v1::JobStatus* status, absl::string_view type, bool value,
     condition = status->add_conditions();
     condition->set_type(std::string(type));
   }
-  if (condition->status() == wanted && condition->reason() == reason &&
-      condition->message() == message) {
-    return false;
-  }
+  const bool same = condition->status() == wanted && condition->reason() == reason;
+  if (same && condition->message() == text) return false;
+  std::string message = WireText(text, kLongestConditionMessage);
+  if (same && condition->message() == message) return false;
   if (condition->status() != wanted) *condition->mutable_last_transition_time() = ToProto(now);
   condition->set_status(wanted);
   condition->set_reason(std::string(reason));
-  condition->set_message(message);
+  condition->set_message(std::move(message));
   return true;
 }
 
