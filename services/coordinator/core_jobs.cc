@@ -198,7 +198,7 @@ void CoordinatorCore::Interrupt(JobState* state, absl::string_view reason,
     return;
   }
   status->set_restarts(status->restarts() + 1);
-  if (!progressed) state->retry_at = now_ + BackOff(++state->fruitless_runs);
+  if (!progressed) state->retry_at = now_ + BackOffAfter(++state->fruitless_runs);
   Requeue(state, reason, message);
 }
 

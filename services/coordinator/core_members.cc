@@ -164,7 +164,7 @@ void CoordinatorCore::OnFailed(Member* member, JobState* state, const v1::Member
     return;
   }
   // Else it would be taken again at once, for ever. One that was of use may be so again.
-  if (!member->proven) member->not_before = lived_ + BackOff(++member->failures);
+  if (!member->proven) member->not_before = lived_ + BackOffAfter(++member->failures);
   if (CanChangePool(*state) && member->rank >= state->run->spec->workers) {
     ReleaseMember(member, /*abort=*/true, "it has failed");
     ChangePool(state, text);
