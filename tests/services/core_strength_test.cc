@@ -44,6 +44,14 @@ class CoreStrengthTest : public testing::Test {
     core_.Start({a_, b_}, "job", 2);
     ASSERT_EQ(core_.phase("job"), v1::JOB_PHASE_RUNNING);
   }
+  // A run on two that ends, once its closing checkpoint is written, since a third worker has come.
+  void EndForFullStrength() {
+    JobSpec spec = Spec();
+    spec.checkpoint.every = 0;
+    BeginOnTwo(spec);
+    c_ = core_.Hello("c");
+    Round({a_, b_}, 2, 0);
+  }
   void Round(const std::vector<SessionId>& sessions, uint32_t epoch, int64_t round) {
     while (core_.AnswerPlan()) {
     }
@@ -209,11 +217,7 @@ TEST_F(CoreStrengthTest, StaysWithFewerWhereACheckpointFailedOrAnotherJobIsAhead
 }
 
 TEST_F(CoreStrengthTest, WithoutDueCheckpointsTheNextCommitWritesOne) {
-  JobSpec spec = Spec();
-  spec.checkpoint.every = 0;
-  BeginOnTwo(spec);
-  c_ = core_.Hello("c");
-  Round({a_, b_}, 2, 0);
+  EndForFullStrength();
   EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_RUNNING) << "the checkpoint is waited for";
   EXPECT_TRUE(core_.Sent(a_, Message::kCommit).back().commit().checkpoint());
   core_.SayCheckpoint(a_, "job", 2, 1);
@@ -221,11 +225,7 @@ TEST_F(CoreStrengthTest, WithoutDueCheckpointsTheNextCommitWritesOne) {
 }
 
 TEST_F(CoreStrengthTest, GoesOnWithFewerWhenItsClosingCheckpointFails) {
-  JobSpec spec = Spec();
-  spec.checkpoint.every = 0;
-  BeginOnTwo(spec);
-  c_ = core_.Hello("c");
-  Round({a_, b_}, 2, 0);
+  EndForFullStrength();
   // Members have the plan of the next round: it is computed, and not committed meanwhile.
   const size_t commits = core_.Sent(a_, Message::kCommit).size();
   Round({a_, b_}, 2, 1);
@@ -243,11 +243,7 @@ TEST_F(CoreStrengthTest, GoesOnWithFewerWhenItsClosingCheckpointFails) {
 }
 
 TEST_F(CoreStrengthTest, ACancelWhileItsClosingCheckpointIsWrittenEndsItWithThat) {
-  JobSpec spec = Spec();
-  spec.checkpoint.every = 0;
-  BeginOnTwo(spec);
-  c_ = core_.Hello("c");
-  Round({a_, b_}, 2, 0);
+  EndForFullStrength();
   Round({a_, b_}, 2, 1);
   core_.Apply(CancelJob{9, "job", absl::Minutes(1)});
   EXPECT_EQ(core_.phase("job"), v1::JOB_PHASE_RUNNING);
@@ -257,11 +253,7 @@ TEST_F(CoreStrengthTest, ACancelWhileItsClosingCheckpointIsWrittenEndsItWithThat
 }
 
 TEST_F(CoreStrengthTest, AWorkerThatLeavesMeanwhileIsLetGoWithTheNextCommit) {
-  JobSpec spec = Spec();
-  spec.checkpoint.every = 0;
-  BeginOnTwo(spec);
-  c_ = core_.Hello("c");
-  Round({a_, b_}, 2, 0);
+  EndForFullStrength();
   v1::MemberMessage leaving;
   leaving.mutable_leaving();
   core_.Say(b_, leaving);
