@@ -11,9 +11,8 @@ namespace rally {
 //   0              success
 //   1              failure
 //   2              usage: an unknown flag, a malformed job file, a value out of range
-//   128 + signal   stopped by a signal, after clean-up: 130 for Ctrl-C. What has nothing to clean
-//   up
-//                  ends the process with it (SuddenEnd)
+//   128 + signal   stopped by a signal, after clean-up: 130 for Ctrl-C. Where there is nothing to
+//                  clean up, at once (SuddenEnd)
 int RunCommandLine(int argc, const char* const* argv, const CommandContext& context);
 
 }  // namespace rally

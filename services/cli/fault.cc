@@ -120,8 +120,7 @@ absl::Status CheckIsOnItsOwn(const LiveProcess& victim, v1::ProcessRole role) {
   return absl::FailedPreconditionError(
       absl::StrCat("--kill: the coordinator, process ", victim.pid(),
                    ", is that of a `rally up` or `rally run`, which would end the whole cluster "
-                   "with it; kill one "
-                   "that was started as rally-coordinator"));
+                   "with it; kill one that was started as rally-coordinator"));
 }
 
 // One that is started again must be found where it was.
