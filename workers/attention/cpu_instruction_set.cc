@@ -1,5 +1,7 @@
 #include "workers/attention/cpu_instruction_set.h"
 
+#include "common/cpu_features.h"
+
 namespace rally {
 namespace {
 
@@ -31,16 +33,11 @@ std::optional<CpuInstructionSet> FindCpuInstructionSet(absl::string_view name) {
 }
 
 std::vector<CpuInstructionSet> AvailableCpuInstructionSets() {
+  const CpuFeatures features = GetCpuFeatures();
   std::vector<Set> sets = {Set::kPortable};
-#if defined(__x86_64__)
-  __builtin_cpu_init();  // Asks the operating system too: it must save the wide registers.
-  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return sets;
-  sets.push_back(Set::kAvx2);
-  if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512dq")) return sets;
-  sets.push_back(Set::kAvx512);
-  if (!__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512bf16")) return sets;
-  sets.push_back(Set::kAvx512Bf16);
-#endif
+  if (features.avx2) sets.push_back(Set::kAvx2);
+  if (features.avx512) sets.push_back(Set::kAvx512);
+  if (features.avx512_bf16) sets.push_back(Set::kAvx512Bf16);
   return sets;
 }
 

@@ -1,5 +1,6 @@
 #include "workers/model/row_operations.h"
 
+#include "common/cpu_features.h"
 #include "workers/model/row_loops.h"
 
 namespace rally {
@@ -16,13 +17,9 @@ const RowOperationSet kPortableRowOperations = kRowOperationsOf<Portable>;
 std::vector<const RowOperationSet*> AvailableRowOperations() {
   std::vector<const RowOperationSet*> sets = {&kPortableRowOperations};
 #if defined(__x86_64__)
-  __builtin_cpu_init();  // Asks the operating system too: it must save the wide registers.
-  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return sets;
-  sets.push_back(&kAvx2RowOperations);
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")) {
-    sets.push_back(&kAvx512RowOperations);
-  }
+  const CpuFeatures features = GetCpuFeatures();
+  if (features.avx2) sets.push_back(&kAvx2RowOperations);
+  if (features.avx512) sets.push_back(&kAvx512RowOperations);
 #endif
   return sets;
 }

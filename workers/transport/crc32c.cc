@@ -5,6 +5,8 @@
 
 #if defined(__x86_64__)
 #include <nmmintrin.h>
+
+#include "common/cpu_features.h"
 #endif
 
 namespace rally {
@@ -123,18 +125,13 @@ __attribute__((target("sse4.2"))) uint32_t ExtendByInstruction(uint32_t crc, con
   return narrow;
 }
 
-bool HasInstruction() {
-  __builtin_cpu_init();
-  return __builtin_cpu_supports("sse4.2") != 0;
-}
-
 #endif  // defined(__x86_64__)
 
 using Extend = uint32_t (*)(uint32_t crc, const std::byte* data, size_t size);
 
 Extend BestExtend() {
 #if defined(__x86_64__)
-  if (HasInstruction()) return &ExtendByInstruction;
+  if (GetCpuFeatures().sse42) return &ExtendByInstruction;
 #endif
   return &ExtendByTables;
 }
