@@ -22,11 +22,13 @@ using ::testing::HasSubstr;
 class AttentionKernelRandomTest
     : public ::testing::TestWithParam<std::tuple<AttentionElement, int>> {};
 
-// Every kind of case occurs among the first few; a sanitizer makes each many times slower.
-#ifdef RALLY_SANITIZE
+// Every kind of case occurs among the first few; sanitizers and emulation make each much slower.
+#ifdef RALLY_FEW_CASES
 constexpr int kCases = 15;
+constexpr int kRepeats = 1;
 #else
-constexpr int kCases = 300;
+constexpr int kCases = 100;
+constexpr int kRepeats = 5;
 #endif
 
 // 8 x kCases cases of each element, each on every instruction set.
@@ -86,7 +88,7 @@ TEST_P(AttentionElementTest, ThreadsDoNotChangeABit) {
       expected.Cut({0, 301, 700}, {0, 517, 1000});
       AttentionCase one = expected;
       Compute(&expected, single->get());
-      for (int repeat = 0; repeat < 5; ++repeat) {
+      for (int repeat = 0; repeat < kRepeats; ++repeat) {
         Compute(&one, several->get());
         EXPECT_TRUE(SameBits(one.out, expected.out));
         EXPECT_TRUE(SameBits(one.lse, expected.lse));
@@ -178,7 +180,7 @@ TEST_P(AttentionElementTest, TasksMayShareSomeOfTheirKeys) {
     const ReferenceTensor reference = tasks.Reference(Rounding(**single, GetParam()));
     const std::vector<float> expected = tasks.Compute(single->get());
     EXPECT_LE(WorstShare(expected, reference), 1.0);
-    for (int repeat = 0; repeat < 5; ++repeat) {
+    for (int repeat = 0; repeat < kRepeats; ++repeat) {
       EXPECT_TRUE(SameBits(tasks.Compute(several->get()), expected));
     }
   }
