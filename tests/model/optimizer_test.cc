@@ -1,3 +1,5 @@
+#include <omp.h>
+
 #include <cmath>
 #include <random>
 
@@ -86,6 +88,28 @@ TEST(AdamW, MatchesTheFormulaInDouble) {
       ASSERT_NEAR(values[i], w[i], 50 * 1e-3 * 1e-5 + 50 * 6e-8 * std::abs(w[i])) << weight.name;
     }
   }
+}
+
+TEST(AdamW, HasTheSameBitsForAnyNumberOfThreads) {
+  ModelShape shape = SmallShape();
+  shape.vocabulary = 100003;  // Arrays of several blocks, and a part of one.
+  const WeightLayout layout = LayOutWeights(shape);
+  std::vector<float> gradients(layout.elements);
+  InitializeWeights(layout, 2, absl::MakeSpan(gradients));
+  const auto run = [&](int threads) {
+    omp_set_num_threads(threads);
+    AdamW optimizer({}, &layout);
+    std::vector<float> values(layout.elements, 0.0f);
+    for (int64_t step = 1; step <= 2; ++step) {
+      const double scale = 1.0 / EuclideanNorm(gradients);
+      optimizer.Step(step, 1e-3, scale, gradients, absl::MakeSpan(values));
+    }
+    return values;
+  };
+  const int threads = omp_get_max_threads();
+  const std::vector<float> one = run(1);
+  for (const int more : {2, 3, 7}) EXPECT_EQ(run(more), one) << more;
+  omp_set_num_threads(threads);
 }
 
 TEST(WeightLayout, CountsWhatTheShapeCounts) {

@@ -1,5 +1,7 @@
 #include "workers/model/phase_messages.h"
 
+#include <omp.h>
+
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -152,6 +154,39 @@ TEST(PhaseMessages, GradientsAddUpWhereRowsAreShared) {
   EXPECT_EQ(d_q, (std::vector<float>{0, 0, 0, 0, 6, 8, 10, 12}));
   EXPECT_EQ(d_k, (std::vector<float>{9.5f, 10.5f, 11.5f, 12.5f}));
   EXPECT_EQ(d_v, (std::vector<float>{13, 14, 15, 16}));
+}
+
+// All that a home does with a route of two tasks over the same long rows, one result after another.
+std::vector<float> ExchangeOfLongRows(int threads) {
+  constexpr RowSizes kWide{4, 64, 32};
+  constexpr int64_t kRows = 3000;
+  omp_set_num_threads(threads);
+  Route route;
+  route.tasks = {0, 1};
+  route.queries = {Rows(0, kRows, 0, 0), Rows(0, kRows, 0, 0)};
+  route.keys = {Rows(0, kRows, 0, 0)};
+  route.query_rows = 2 * kRows;
+  route.kv_rows = kRows;
+  const auto q = Counting(kRows * kWide.query, 0.5f), k = Counting(kRows * kWide.keys, 1.5f);
+  std::vector<float> result(LayOutRequest(route, kWide, false).size / sizeof(float));
+  PackRequest(
+      route, kWide, false, {.q_TNH = q.data(), .k_TMH = {k.data()}, .v_TMH = {k.data()}},
+      absl::MakeSpan(reinterpret_cast<std::byte*>(result.data()), result.size() * sizeof(float)));
+  const auto reply = Counting(LayOutReply(route, kWide, true).size, 1.0f);
+  std::vector<float> out(kRows * kWide.query, 9.0f), lse(kRows * kWide.heads, 9.0f);
+  MergeReplies({&route}, kWide, {absl::MakeConstSpan(reply)}, kRows, out.data(), lse.data());
+  AddGradients(route, kWide, reply,
+               {.d_q_TNH = out.data(), .d_k_TMH = {result.data()}, .d_v_TMH = {result.data()}});
+  result.insert(result.end(), out.begin(), out.end());
+  result.insert(result.end(), lse.begin(), lse.end());
+  return result;
+}
+
+TEST(PhaseMessages, HaveTheSameBitsForAnyNumberOfThreads) {
+  const int threads = omp_get_max_threads();
+  const std::vector<float> one = ExchangeOfLongRows(1);
+  for (const int more : {2, 3, 7}) EXPECT_EQ(ExchangeOfLongRows(more), one) << more;
+  omp_set_num_threads(threads);
 }
 
 }  // namespace

@@ -2,12 +2,17 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <numbers>
+#include <numeric>
 
 #include "common/check.h"
+#include "workers/model/parallel_for.h"
 
 namespace rally {
 namespace {
+
+constexpr int64_t kBlock = 1 << 16;  // Elements that one thread takes at a time.
 
 // Coefficients of one step, rounded to the arithmetic's type once.
 struct StepCoefficients {
@@ -46,6 +51,21 @@ void UpdateRange(const StepCoefficients& c, float decay, int64_t elements,
   }
 }
 
+double SumOfSquares(absl::Span<const float> values) {
+  // Eight running sums let the additions overlap; their order is fixed all the same.
+  constexpr size_t kSums = 8;
+  double sums[kSums] = {};
+  size_t i = 0;
+  for (; i + kSums <= values.size(); i += kSums) {
+    for (size_t j = 0; j < kSums; ++j) {
+      const double value = values[i + j];
+      sums[j] += value * value;
+    }
+  }
+  for (; i < values.size(); ++i) sums[0] += static_cast<double>(values[i]) * values[i];
+  return std::accumulate(std::begin(sums), std::end(sums), 0.0);
+}
+
 }  // namespace
 
 double LearningRateAt(const OptimizerSpec& spec, int64_t steps, int64_t step) {
@@ -60,20 +80,15 @@ double LearningRateAt(const OptimizerSpec& spec, int64_t steps, int64_t step) {
 }
 
 double EuclideanNorm(absl::Span<const float> values) {
-  // Eight running sums let the additions overlap; their order is fixed all the same.
-  constexpr size_t kSums = 8;
-  double sums[kSums] = {};
-  size_t i = 0;
-  for (; i + kSums <= values.size(); i += kSums) {
-    for (size_t j = 0; j < kSums; ++j) {
-      const double value = values[i + j];
-      sums[j] += value * value;
+  const auto elements = static_cast<int64_t>(values.size());
+  std::vector<double> squares(static_cast<size_t>((elements + kBlock - 1) / kBlock));
+  ParallelFor(static_cast<int64_t>(squares.size()), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t block = begin; block < end; ++block) {
+      squares[static_cast<size_t>(block)] =
+          SumOfSquares(values.subspan(static_cast<size_t>(block * kBlock), kBlock));
     }
-  }
-  for (; i < values.size(); ++i) sums[0] += static_cast<double>(values[i]) * values[i];
-  double total = 0.0;
-  for (const double sum : sums) total += sum;
-  return std::sqrt(total);
+  });
+  return std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0));
 }
 
 double ClippingScale(double norm, double clip) {
@@ -93,9 +108,11 @@ void AdamW::Step(int64_t step, double learning_rate, double gradient_scale,
   const StepCoefficients c = CoefficientsOf(spec_, step, learning_rate, gradient_scale);
   for (const WeightInfo& weight : layout_->weights) {
     const float decay = weight.is_matrix() ? static_cast<float>(spec_.weight_decay) : 0.0f;
-    UpdateRange(c, decay, weight.elements, gradients.data() + weight.offset,
-                first_moment_.data() + weight.offset, second_moment_.data() + weight.offset,
-                values.data() + weight.offset);
+    ParallelFor(weight.elements, kBlock, [&](int64_t begin, int64_t end) {
+      const int64_t at = weight.offset + begin;
+      UpdateRange(c, decay, end - begin, gradients.data() + at, first_moment_.data() + at,
+                  second_moment_.data() + at, values.data() + at);
+    });
   }
 }
 

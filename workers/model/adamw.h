@@ -2,7 +2,8 @@
 //
 // Works on flat float32 arrays of one WeightLayout. Source: Decoupled Weight Decay Regularization
 // (arXiv 1711.05101); decay applies to matrices only. Arithmetic is elementwise in float32, so the
-// result does not depend on threads. Threads: one at a time.
+// result does not depend on threads. Threads: one at a time, which the large arrays are shared out
+// from (parallel_for.h).
 #ifndef RALLY_WORKERS_MODEL_ADAMW_H_
 #define RALLY_WORKERS_MODEL_ADAMW_H_
 
@@ -20,7 +21,7 @@ namespace rally {
 // then half a cosine down to min_learning_rate at the last step.
 double LearningRateAt(const OptimizerSpec& spec, int64_t steps, int64_t step);
 
-// Euclidean norm, summed in double in a fixed order.
+// Euclidean norm, summed in double in an order that no number of threads changes.
 double EuclideanNorm(absl::Span<const float> values);
 
 // What gradients are multiplied with so that their norm is at most `clip`; 1 when clip is 0.

@@ -5,6 +5,7 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "workers/model/parallel_for.h"
 #include "workers/model/tensor_matmul.h"
 #include "workers/model/tensor_rows.h"
 
@@ -62,7 +63,7 @@ class RmsNormFunction : public torch::autograd::Function<RmsNormFunction> {
     // By blocks of rows, so that the sum of dw has one order for any thread count.
     const int64_t blocks = (x_TD.size(0) + kNormRows - 1) / kNormRows;
     const at::Tensor dw_BD = at::zeros({blocks, x_TD.size(1)}, x_TD.options());
-    at::parallel_for(0, blocks, 1, [&](int64_t block_begin, int64_t block_end) {
+    ParallelFor(blocks, 1, [&](int64_t block_begin, int64_t block_end) {
       for (int64_t block = block_begin; block < block_end; ++block) {
         const int64_t begin = block * kNormRows;
         const int64_t rows = std::min(kNormRows, x_TD.size(0) - begin);

@@ -7,26 +7,39 @@
 #include <limits>
 #include <vector>
 
+#include "workers/model/parallel_for.h"
+
 namespace rally {
 namespace {
 
 constexpr float kNegativeInfinity = -std::numeric_limits<float>::infinity();
 
+// Bytes that are worth a thread of their own: copying them takes as long as waking it.
+constexpr int64_t kGrainBytes = 1 << 17;
+constexpr int64_t kGrain = kGrainBytes / sizeof(float);
+
 // Copies rows [row, row + rows) of `from`, of `width` bytes each, to `*to` and moves `*to` past
 // them.
 void AppendRows(const void* from, int64_t row, int64_t rows, int64_t width, std::byte** to) {
-  if (rows == 0) return;
-  std::memcpy(*to, static_cast<const std::byte*>(from) + row * width,
-              static_cast<size_t>(rows * width));
+  const std::byte* first = static_cast<const std::byte*>(from) + row * width;
+  ParallelFor(rows * width, kGrainBytes, [&](int64_t begin, int64_t end) {
+    std::memcpy(*to + begin, first + begin, static_cast<size_t>(end - begin));
+  });
   *to += rows * width;
 }
 
 // Adds rows at `*from` to rows [row, row + rows) of `to`, and moves `*from` past them.
 void AddRows(const float** from, int64_t row, int64_t rows, int64_t width, float* to) {
   float* sum = to + row * width;
-  const int64_t count = rows * width;
-  for (int64_t i = 0; i < count; ++i) sum[i] += (*from)[i];
-  *from += count;
+  ParallelFor(rows * width, kGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) sum[i] += (*from)[i];
+  });
+  *from += rows * width;
+}
+
+void Fill(float* to, int64_t count, float value) {
+  ParallelFor(count, kGrain,
+              [&](int64_t begin, int64_t end) { std::fill(to + begin, to + end, value); });
 }
 
 // One task's part of the output, inside a reply.
@@ -103,16 +116,18 @@ void PackRequest(const Route& route, const RowSizes& sizes, bool backward, const
 void MergeReplies(absl::Span<const Route* const> routes, const RowSizes& sizes,
                   absl::Span<const absl::Span<const float>> replies, int64_t tokens, float* out_TNH,
                   float* lse_TN) {
-  std::fill_n(out_TNH, tokens * sizes.query, 0.0f);
-  std::fill_n(lse_TN, tokens * sizes.heads, kNegativeInfinity);
+  Fill(out_TNH, tokens * sizes.query, 0.0f);
+  Fill(lse_TN, tokens * sizes.heads, kNegativeInfinity);
   const int64_t head_dim = sizes.query / sizes.heads;
   for (const Part& part : PartsInTaskOrder(routes, sizes, replies)) {
     float* out = out_TNH + part.rows->row * sizes.query;
     float* lse = lse_TN + part.rows->row * sizes.heads;
     const int64_t heads = part.rows->rows() * sizes.heads;
-    for (int64_t i = 0; i < heads; ++i) {
-      MergeHead(part.out + i * head_dim, part.lse[i], head_dim, out + i * head_dim, lse + i);
-    }
+    ParallelFor(heads, std::max<int64_t>(1, kGrain / head_dim), [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        MergeHead(part.out + i * head_dim, part.lse[i], head_dim, out + i * head_dim, lse + i);
+      }
+    });
   }
 }
 

@@ -1,8 +1,9 @@
 // Phase messages: rows of a home into requests, replies back into rows.
 //
-// Plain loops over host memory, in the layout scheduler/message_layout.h gives. A home's tensors of
-// one phase come as pointers; keys may lie in ping or pong, so key-like tensors come by nano-batch.
-// Pure functions; any thread.
+// Loops over host memory, in the layout scheduler/message_layout.h gives. A home's tensors of one
+// phase come as pointers; keys may lie in ping or pong, so key-like tensors come by nano-batch.
+// Pure functions; any thread, which long rows are shared out from (parallel_for.h): results do not
+// depend on how many share them.
 #ifndef RALLY_WORKERS_MODEL_PHASE_MESSAGES_H_
 #define RALLY_WORKERS_MODEL_PHASE_MESSAGES_H_
 
