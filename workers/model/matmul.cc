@@ -3,12 +3,13 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <memory>
 #include <string>
-#include <vector>
 
 #include <oneapi/dnnl/dnnl.hpp>
 
 #include "common/check.h"
+#include "workers/model/parallel_for.h"
 
 namespace rally {
 namespace {
@@ -36,15 +37,22 @@ void ClearMatrix(const MatrixView& view) {
 
 int64_t Elements(const MatrixView& view) { return view.rows * view.columns; }
 
+constexpr int64_t kGrain = 1 << 15;  // Elements that are worth a thread.
+
+using Floats = std::unique_ptr<float[]>;
+
 // The view's values as float32, in `memory`; every bfloat16 is one. A float32 view stays itself.
-MatrixView Widen(const MatrixView& view, std::vector<float>* memory) {
+MatrixView Widen(const MatrixView& view, Floats* memory) {
   if (view.type == ElementType::kFloat32) return view;
-  memory->resize(static_cast<size_t>(Elements(view)));
+  *memory = std::make_unique_for_overwrite<float[]>(static_cast<size_t>(Elements(view)));
+  float* const to = memory->get();
   const auto* from = static_cast<const uint16_t*>(view.data);
-  for (size_t i = 0; i < memory->size(); ++i) {
-    (*memory)[i] = std::bit_cast<float>(static_cast<uint32_t>(from[i]) << 16);
-  }
-  return {memory->data(), ElementType::kFloat32, view.rows, view.columns, view.transposed};
+  ParallelFor(Elements(view), kGrain, [=](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      to[i] = std::bit_cast<float>(static_cast<uint32_t>(from[i]) << 16);
+    }
+  });
+  return {to, ElementType::kFloat32, view.rows, view.columns, view.transposed};
 }
 
 // To nearest even; what is no number stays none.
@@ -58,12 +66,15 @@ uint16_t RoundToBfloat16(float value) {
 
 void MatMulInFloat32(const MatrixView& a, const MatrixView& b, const MatrixView& c,
                      bool accumulate) {
-  std::vector<float> memory[3];
+  Floats memory[3];
   const MatrixView wide = Widen(c, &memory[2]);
   MatMul(Widen(a, &memory[0]), Widen(b, &memory[1]), wide, accumulate);
   if (c.type == ElementType::kFloat32) return;
+  const float* const from = memory[2].get();
   auto* to = static_cast<uint16_t*>(c.data);
-  for (size_t i = 0; i < memory[2].size(); ++i) to[i] = RoundToBfloat16(memory[2][i]);
+  ParallelFor(Elements(c), kGrain, [=](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) to[i] = RoundToBfloat16(from[i]);
+  });
 }
 
 void MatMul(const MatrixView& a, const MatrixView& b, const MatrixView& c, bool accumulate) {
