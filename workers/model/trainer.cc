@@ -101,7 +101,8 @@ absl::StatusOr<RoundResult> TrainerImpl::RunRound(std::shared_ptr<const Plan> pl
   const bool train = plan->kind == PlanKind::kTrain;
   RoundResult result;
   try {
-    at::set_num_threads(threads_);  // OpenMP keeps the number by calling thread.
+    // OpenMP keeps the number by calling thread. Setting it starts pools anew, whose threads spin.
+    if (at::get_num_threads() != threads_) at::set_num_threads(threads_);
     if (train) weights_.ClearGradients();
     attention_.BeginRound(plan, collected);
     RALLY_ASSIGN_OR_RETURN(const double loss_sum, RunMicroBatches(*plan));
