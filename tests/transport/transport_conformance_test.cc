@@ -142,6 +142,61 @@ TEST_P(TransportConformanceTest, KeepsMessagesToItselfInMemory) {
   EXPECT_EQ(counters.messages_sent, 0);
 }
 
+TEST_P(TransportConformanceTest, BuffersToItselfChangeWhatTheyHold) {
+  Make(2);
+  BufferPool pool;
+  for (const bool receive_first : {false, true}) {
+    const std::vector<std::byte> pattern = Pattern(3 << 20, 6);
+    Buffer sent = pool.Allocate(pattern.size()), received = pool.Allocate(pattern.size());
+    std::copy(pattern.begin(), pattern.end(), sent.data());
+    const std::byte* const data = sent.data();
+    const Tag tag = NumberedTag(1, receive_first);
+    std::vector<Transfer> transfers;
+    if (receive_first) transfers.push_back(at(1).ReceiveBuffer(1, tag, &received));
+    transfers.push_back(at(1).SendBuffer(1, tag, &sent));
+    if (!receive_first) transfers.push_back(at(1).ReceiveBuffer(1, tag, &received));
+    ASSERT_EQ(at(1).Wait(transfers, Patience()), absl::OkStatus());
+    EXPECT_EQ(received.data(), data) << "copied";
+    EXPECT_NE(sent.data(), data);
+    EXPECT_TRUE(std::equal(pattern.begin(), pattern.end(), received.data()));
+  }
+  EXPECT_EQ(at(1).counters().bytes_local, 6 << 20);
+}
+
+TEST_P(TransportConformanceTest, BuffersToOthersKeepTheirMemory) {
+  Make(2);
+  BufferPool pool;
+  const std::vector<std::byte> pattern = Pattern(1 << 20, 7);
+  Buffer sent = pool.Allocate(pattern.size()), received = pool.Allocate(pattern.size());
+  std::copy(pattern.begin(), pattern.end(), sent.data());
+  const std::byte* const data = received.data();
+  const Transfer receive = at(1).ReceiveBuffer(0, NumberedTag(0, 1), &received);
+  const Transfer send = at(0).SendBuffer(1, NumberedTag(0, 1), &sent);
+  ASSERT_EQ(at(1).Wait({receive}, Patience()), absl::OkStatus());
+  ASSERT_EQ(at(0).Wait({send}, Patience()), absl::OkStatus());
+  EXPECT_EQ(received.data(), data);
+  EXPECT_TRUE(std::equal(pattern.begin(), pattern.end(), received.data()));
+}
+
+// One end's bytes may be no buffer of its own: a copy then.
+TEST_P(TransportConformanceTest, ABufferToItselfMeetsPlainBytes) {
+  Make(1);
+  BufferPool pool;
+  const std::vector<std::byte> pattern = Pattern(1000, 8);
+  std::vector<std::byte> bytes(1000);
+  Buffer buffer = pool.Allocate(1000);
+  std::copy(pattern.begin(), pattern.end(), buffer.data());
+  const Transfer there[] = {at(0).SendBuffer(0, NumberedTag(0, 1), &buffer),
+                            at(0).Receive(0, NumberedTag(0, 1), absl::MakeSpan(bytes))};
+  ASSERT_EQ(at(0).Wait(there, Patience()), absl::OkStatus());
+  EXPECT_TRUE(bytes == pattern);
+  std::fill_n(buffer.data(), 1000, std::byte{0});
+  const Transfer back[] = {at(0).ReceiveBuffer(0, NumberedTag(0, 2), &buffer),
+                           at(0).Send(0, NumberedTag(0, 2), bytes)};
+  ASSERT_EQ(at(0).Wait(back, Patience()), absl::OkStatus());
+  EXPECT_TRUE(std::equal(pattern.begin(), pattern.end(), buffer.data()));
+}
+
 TEST_P(TransportConformanceTest, CountsBytesAndMessages) {
   Make(2);
   std::vector<std::byte> sent(1000), received(1000);

@@ -62,11 +62,14 @@ class AttentionServerImpl : public AttentionServer {
     RALLY_RETURN_IF_ERROR(transport_->status());
     const bool backward = phase.direction == Direction::kBackward;
     PostedPhase posted{phase};
-    for (const Route& route : LayoutOf(phase).routes) {
+    const std::vector<Route>& routes = LayoutOf(phase).routes;
+    for (const Route& route : routes) {
       posted.requests.push_back(pool_->Allocate(LayOutRequest(route, sizes_, backward).size));
-      posted.receives.push_back(transport_->Receive(route.home,
-                                                    TagOf(phase, MessageKind::kRequest, route.home),
-                                                    posted.requests.back().bytes()));
+    }
+    for (size_t i = 0; i < routes.size(); ++i) {
+      const int32_t home = routes[i].home;
+      posted.receives.push_back(transport_->ReceiveBuffer(
+          home, TagOf(phase, MessageKind::kRequest, home), &posted.requests[i]));
     }
     posted_.push_back(std::move(posted));
     return absl::OkStatus();
@@ -102,7 +105,7 @@ class AttentionServerImpl : public AttentionServer {
   // A phase whose requests are on their way.
   struct PostedPhase {
     Phase phase;
-    std::vector<Buffer> requests;  // By route.
+    std::vector<Buffer> requests;  // By route; stay where they are, as the replies below do.
     std::vector<Transfer> receives;
   };
   // Replies on their way.
@@ -155,13 +158,13 @@ class AttentionServerImpl : public AttentionServer {
     Sending sending;
     const std::vector<Route>& routes = LayoutOf(phase).routes;
     const int64_t index = IndexOf(phase);
-    for (size_t i = 0; i < routes.size(); ++i) {
-      if (replies[i].size() == 0 || !collected_.Awaits(routes[i].home, index)) continue;
-      sending.sends.push_back(
-          transport_->Send(routes[i].home, TagOf(phase, MessageKind::kReply, transport_->rank()),
-                           replies[i].bytes()));
-    }
     sending.replies = std::move(replies);
+    for (size_t i = 0; i < routes.size(); ++i) {
+      Buffer& reply = sending.replies[i];
+      if (reply.size() == 0 || !collected_.Awaits(routes[i].home, index)) continue;
+      sending.sends.push_back(transport_->SendBuffer(
+          routes[i].home, TagOf(phase, MessageKind::kReply, transport_->rank()), &reply));
+    }
     std::swap(sending, sending_);
     return Await(sending.sends);
   }

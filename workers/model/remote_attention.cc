@@ -240,12 +240,13 @@ absl::Status RemoteAttention::SendPhase(size_t index) {
   exchange.routes = RoutesOf(index, &exchange.open_routes);
   const bool backward = phase.direction == Direction::kBackward;
   for (const Route* route : exchange.routes) {
-    Buffer reply = pool_->Allocate(LayOutReply(*route, sizes_, backward).bytes());
+    exchange.messages.replies.push_back(
+        pool_->Allocate(LayOutReply(*route, sizes_, backward).bytes()));
+    Buffer& reply = exchange.messages.replies.back();
     if (reply.size() > 0) {
-      exchange.messages.transfers.push_back(transport_->Receive(
-          route->server, MakeTag(phase, MessageKind::kReply, route->server), reply.bytes()));
+      exchange.messages.transfers.push_back(transport_->ReceiveBuffer(
+          route->server, MakeTag(phase, MessageKind::kReply, route->server), &reply));
     }
-    exchange.messages.replies.push_back(std::move(reply));
     SendRequest(*route, phase, exchange, &exchange.messages);
   }
   return absl::OkStatus();
@@ -265,11 +266,11 @@ std::vector<const Route*> RemoteAttention::RoutesOf(size_t index, PhaseRoutes* o
 void RemoteAttention::SendRequest(const Route& route, const Phase& phase, const Exchange& exchange,
                                   Messages* messages) {
   const bool backward = phase.direction == Direction::kBackward;
-  Buffer request = pool_->Allocate(LayOutRequest(route, sizes_, backward).size);
+  messages->requests.push_back(pool_->Allocate(LayOutRequest(route, sizes_, backward).size));
+  Buffer& request = messages->requests.back();
   PackRequest(route, sizes_, backward, InputsOf(exchange), request.bytes());
-  messages->transfers.push_back(transport_->Send(
-      route.server, MakeTag(phase, MessageKind::kRequest, options_.rank), request.bytes()));
-  messages->requests.push_back(std::move(request));
+  messages->transfers.push_back(transport_->SendBuffer(
+      route.server, MakeTag(phase, MessageKind::kRequest, options_.rank), &request));
 }
 
 void RemoteAttention::ServeAndWait(Direction direction, const ExchangePointer& exchange) {

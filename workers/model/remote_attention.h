@@ -101,10 +101,10 @@ class RemoteAttention final : public CoreAttention {
   void Accumulate(const HomeGradients& gradients, const Exchange& exchange) const;
 
  private:
-  // Buffers that move, with their transfers.
+  // Buffers that move, with their transfers, which point at them.
   struct Messages {
-    std::vector<Buffer> requests;
-    std::vector<Buffer> replies;
+    std::deque<Buffer> requests;
+    std::deque<Buffer> replies;
     std::vector<Transfer> transfers;
 
     void clear() {

@@ -40,6 +40,13 @@ class DelayedTransport : public Transport {
   Transfer Receive(int32_t peer, const Tag& tag, absl::Span<std::byte> bytes) override {
     return base_->Receive(peer, tag, bytes);
   }
+  Transfer SendBuffer(int32_t peer, const Tag& tag, Buffer* buffer) override {
+    if (peer == rank()) return base_->SendBuffer(peer, tag, buffer);
+    return Send(peer, tag, buffer->bytes());
+  }
+  Transfer ReceiveBuffer(int32_t peer, const Tag& tag, Buffer* buffer) override {
+    return base_->ReceiveBuffer(peer, tag, buffer);
+  }
   absl::Status Wait(absl::Span<const Transfer> transfers, absl::Time deadline) override;
   bool AwaitUntil(absl::Span<const Transfer> transfers, absl::Time time) override;
   void Abort(const absl::Status& error) override;

@@ -47,6 +47,16 @@ class InProcessTransport : public Transport {
     return exchange_->Receive(rank_, peer, tag, bytes);
   }
 
+  Transfer SendBuffer(int32_t peer, const Tag& tag, Buffer* buffer) override {
+    if (peer != rank_) return Send(peer, tag, buffer->bytes());
+    return exchange_->SendBuffer(rank_, tag, buffer);
+  }
+
+  Transfer ReceiveBuffer(int32_t peer, const Tag& tag, Buffer* buffer) override {
+    if (peer != rank_) return Receive(peer, tag, buffer->bytes());
+    return exchange_->ReceiveBuffer(rank_, tag, buffer);
+  }
+
   absl::Status Wait(absl::Span<const Transfer> transfers, absl::Time deadline) override {
     return ledger_->Wait(transfers, deadline);
   }

@@ -39,10 +39,29 @@ void MemoryExchange::Leave(int32_t rank) {
 
 Transfer MemoryExchange::Send(int32_t rank, int32_t peer, const Tag& tag,
                               absl::Span<const std::byte> bytes) {
+  return BeginSend(rank, peer, tag, bytes, nullptr);
+}
+
+Transfer MemoryExchange::Receive(int32_t rank, int32_t peer, const Tag& tag,
+                                 absl::Span<std::byte> bytes) {
+  return BeginReceive(rank, peer, tag, bytes, nullptr);
+}
+
+Transfer MemoryExchange::SendBuffer(int32_t rank, const Tag& tag, Buffer* buffer) {
+  return BeginSend(rank, rank, tag, buffer->bytes(), buffer);
+}
+
+Transfer MemoryExchange::ReceiveBuffer(int32_t rank, const Tag& tag, Buffer* buffer) {
+  return BeginReceive(rank, rank, tag, buffer->bytes(), buffer);
+}
+
+Transfer MemoryExchange::BeginSend(int32_t rank, int32_t peer, const Tag& tag,
+                                   absl::Span<const std::byte> bytes, Buffer* buffer) {
   RALLY_CHECK(tag.source == rank, absl::StrCat("rank ", rank, " sends ", tag.ToString()));
   Post post;
   post.rank = rank;
   post.from = bytes.data();
+  post.buffer = buffer;
   {
     absl::MutexLock lock(&mutex_);
     post.ledger = members_[rank].ledger;
@@ -51,12 +70,13 @@ Transfer MemoryExchange::Send(int32_t rank, int32_t peer, const Tag& tag,
   return Begin(rank, peer, std::move(post));
 }
 
-Transfer MemoryExchange::Receive(int32_t rank, int32_t peer, const Tag& tag,
-                                 absl::Span<std::byte> bytes) {
+Transfer MemoryExchange::BeginReceive(int32_t rank, int32_t peer, const Tag& tag,
+                                      absl::Span<std::byte> bytes, Buffer* buffer) {
   RALLY_CHECK(tag.source == peer, absl::StrCat("from rank ", peer, " comes ", tag.ToString()));
   Post post;
   post.rank = rank;
   post.to = bytes.data();
+  post.buffer = buffer;
   {
     absl::MutexLock lock(&mutex_);
     post.ledger = members_[rank].ledger;
@@ -75,7 +95,7 @@ Transfer MemoryExchange::Begin(int32_t rank, int32_t peer, Post post) {
     post.ledger->Fail(status);
     post.ledger->CloseUnmoved(*post.entry);
   } else if (match.entry != nullptr) {
-    Copy(is_send ? post : match, is_send ? match : post);
+    Move(is_send ? post : match, is_send ? match : post);
   }
   return transfer;
 }
@@ -101,9 +121,13 @@ absl::Status MemoryExchange::Match(const Key& key, const Post& post, Post* match
   return absl::OkStatus();
 }
 
-void MemoryExchange::Copy(const Post& send, const Post& receive) {
+void MemoryExchange::Move(const Post& send, const Post& receive) {
   if (send.entry->size == receive.entry->size) {
-    if (send.entry->size > 0) std::memcpy(receive.to, send.from, send.entry->size);
+    if (send.buffer != nullptr && receive.buffer != nullptr) {
+      std::swap(*send.buffer, *receive.buffer);
+    } else if (send.entry->size > 0) {
+      std::memcpy(receive.to, send.from, send.entry->size);
+    }
     send.ledger->CloseMoved(*send.entry);
     receive.ledger->CloseMoved(*receive.entry);
     return;

@@ -1,4 +1,5 @@
-// MemoryExchange: matches sends with receives of ranks that share an address space, and copies.
+// MemoryExchange: matches sends with receives of ranks that share an address space, and copies, or
+// exchanges a rank's own buffers.
 //
 // Internal to the transports: all traffic of the in-process transport, and what a UCX rank sends to
 // itself. The copy is made by the thread that posts the second half of a pair, outside any lock.
@@ -20,6 +21,7 @@
 #include <absl/synchronization/mutex.h>
 #include <absl/types/span.h>
 
+#include "workers/transport/buffer.h"
 #include "workers/transport/transfer_ledger.h"
 
 namespace rally {
@@ -37,6 +39,10 @@ class MemoryExchange {
   Transfer Send(int32_t rank, int32_t peer, const Tag& tag, absl::Span<const std::byte> bytes);
   Transfer Receive(int32_t rank, int32_t peer, const Tag& tag, absl::Span<std::byte> bytes);
 
+  // From `rank` to itself: two buffers of one size change what they hold.
+  Transfer SendBuffer(int32_t rank, const Tag& tag, Buffer* buffer);
+  Transfer ReceiveBuffer(int32_t rank, const Tag& tag, Buffer* buffer);
+
   // Closes everything `rank` has posted that is not matched yet.
   void Withdraw(int32_t rank);
 
@@ -51,6 +57,7 @@ class MemoryExchange {
     std::shared_ptr<TransferLedger::Entry> entry;
     const std::byte* from = nullptr;  // Sends.
     std::byte* to = nullptr;          // Receives.
+    Buffer* buffer = nullptr;         // That `from` or `to` is the whole of; null: not given.
   };
   // Sender, receiver, encoded tag.
   using Key = std::tuple<int32_t, int32_t, uint64_t>;
@@ -59,10 +66,14 @@ class MemoryExchange {
     std::deque<Post> receives;
   };
 
+  Transfer BeginSend(int32_t rank, int32_t peer, const Tag& tag, absl::Span<const std::byte> bytes,
+                     Buffer* buffer);
+  Transfer BeginReceive(int32_t rank, int32_t peer, const Tag& tag, absl::Span<std::byte> bytes,
+                        Buffer* buffer);
   Transfer Begin(int32_t rank, int32_t peer, Post post);
   // Files `post`, or takes the post that it matches, or gives the reason why neither can be.
   absl::Status Match(const Key& key, const Post& post, Post* match);
-  static void Copy(const Post& send, const Post& receive);
+  static void Move(const Post& send, const Post& receive);
 
   absl::Mutex mutex_;
   std::vector<Member> members_ ABSL_GUARDED_BY(mutex_);

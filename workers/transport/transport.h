@@ -29,6 +29,7 @@
 #include <absl/time/time.h>
 #include <absl/types/span.h>
 
+#include "workers/transport/buffer.h"
 #include "workers/transport/tag.h"
 
 namespace rally {
@@ -79,6 +80,16 @@ class Transport {
 
   // Begins to receive exactly `bytes.size()` bytes from `peer`. tag.source must be `peer`.
   virtual Transfer Receive(int32_t peer, const Tag& tag, absl::Span<std::byte> bytes) = 0;
+
+  // The same of whole buffers, which stay where they are until Wait has returned. Between a rank
+  // and itself, where both ends come by these, the two change what they hold in place of a copy:
+  // what is in a buffer that was sent is of no use afterwards.
+  virtual Transfer SendBuffer(int32_t peer, const Tag& tag, Buffer* buffer) {
+    return Send(peer, tag, buffer->bytes());
+  }
+  virtual Transfer ReceiveBuffer(int32_t peer, const Tag& tag, Buffer* buffer) {
+    return Receive(peer, tag, buffer->bytes());
+  }
 
   // Blocks until all `transfers` are complete. The deadline is absolute, in wall time.
   virtual absl::Status Wait(absl::Span<const Transfer> transfers, absl::Time deadline) = 0;

@@ -53,6 +53,8 @@ class UcxTransport : public Transport {
   absl::Status Connect(absl::Span<const std::string> addresses, absl::string_view secret) override;
   Transfer Send(int32_t peer, const Tag& tag, absl::Span<const std::byte> bytes) override;
   Transfer Receive(int32_t peer, const Tag& tag, absl::Span<std::byte> bytes) override;
+  Transfer SendBuffer(int32_t peer, const Tag& tag, Buffer* buffer) override;
+  Transfer ReceiveBuffer(int32_t peer, const Tag& tag, Buffer* buffer) override;
   absl::Status Wait(absl::Span<const Transfer> transfers, absl::Time deadline) override {
     return ledger_->Wait(transfers, deadline);
   }
@@ -217,6 +219,16 @@ Transfer UcxTransport::Receive(int32_t peer, const Tag& tag, absl::Span<std::byt
   if (peer == rank_) return exchange_.Receive(rank_, peer, tag, bytes);
   RALLY_CHECK(tag.source == peer, absl::StrCat("from rank ", peer, " comes ", tag.ToString()));
   return Enqueue(TransferKind::kReceive, peer, tag, bytes.data(), bytes.size());
+}
+
+Transfer UcxTransport::SendBuffer(int32_t peer, const Tag& tag, Buffer* buffer) {
+  if (peer == rank_) return exchange_.SendBuffer(rank_, tag, buffer);
+  return Send(peer, tag, buffer->bytes());
+}
+
+Transfer UcxTransport::ReceiveBuffer(int32_t peer, const Tag& tag, Buffer* buffer) {
+  if (peer == rank_) return exchange_.ReceiveBuffer(rank_, tag, buffer);
+  return Receive(peer, tag, buffer->bytes());
 }
 
 Transfer UcxTransport::Enqueue(TransferKind kind, int32_t peer, const Tag& tag, std::byte* data,
