@@ -78,9 +78,10 @@ endfunction()
 # libraries.
 set(rally_test_options -O1)
 
-# rally_test(NAME SOURCES... DEPS... [TIMEOUT seconds] [LABELS ...]): one GoogleTest program.
+# rally_test(NAME SOURCES... DEPS... [TIMEOUT seconds] [LABELS ...] [CONCURRENT]): one GoogleTest
+# program. CONCURRENT: it computes for long and no more, so it may run beside others of its kind.
 function(rally_test name)
-  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "CONCURRENT" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
   endif()
@@ -100,6 +101,10 @@ function(rally_test name)
   elseif(RALLY_SANITIZE MATCHES address)
     list(APPEND environment LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/lsan.supp)
   endif()
+  set(alone ON)
+  if(ARG_CONCURRENT)
+    set(alone OFF)
+  endif()
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}"
-    ENVIRONMENT "${environment}")
+    RUN_SERIAL ${alone} ENVIRONMENT "${environment}")
 endfunction()

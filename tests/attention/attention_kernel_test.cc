@@ -23,12 +23,17 @@ class AttentionKernelRandomTest
     : public ::testing::TestWithParam<std::tuple<AttentionElement, int>> {};
 
 // Every kind of case occurs among the first few; sanitizers and emulation make each much slower.
+// Long ones have several blocks of keys.
 #ifdef RALLY_FEW_CASES
 constexpr int kCases = 15;
 constexpr int kRepeats = 1;
+constexpr int32_t kLongHeadDims[] = {64, 192};
+constexpr int64_t kLongWindows[] = {333};
 #else
 constexpr int kCases = 100;
 constexpr int kRepeats = 5;
+constexpr int32_t kLongHeadDims[] = {32, 64, 96, 128, 192, 256};
+constexpr int64_t kLongWindows[] = {0, 333};
 #endif
 
 // 8 x kCases cases of each element, each on every instruction set.
@@ -49,7 +54,7 @@ INSTANTIATE_TEST_SUITE_P(Elements, AttentionElementTest, ::testing::ValuesIn(kEl
                          ElementName);
 
 TEST_P(AttentionElementTest, AgreesWithReferenceOverManyBlocks) {
-  for (const int32_t head_dim : {32, 64, 96, 128, 192, 256}) {
+  for (const int32_t head_dim : kLongHeadDims) {
     for (const int64_t window : {0, 200}) {
       AttentionCase one({.heads = 2,
                          .kv_heads = 1,
@@ -80,7 +85,7 @@ TEST_P(AttentionElementTest, ThreadsDoNotChangeABit) {
     auto single = MakeCpuAttentionKernel({.threads = 1, .instruction_set = set});
     auto several = MakeCpuAttentionKernel({.threads = 5, .instruction_set = set});
     ASSERT_TRUE(single.ok() && several.ok());
-    for (const int64_t window : {0, 333}) {
+    for (const int64_t window : kLongWindows) {
       AttentionCase expected(
           {.heads = 4, .kv_heads = 2, .head_dim = 64, .mask = {window}, .element = GetParam()}, 700,
           1000, 300, 0, 11);
