@@ -48,13 +48,11 @@ class InProcessTransport : public Transport {
   }
 
   Transfer SendBuffer(int32_t peer, const Tag& tag, Buffer* buffer) override {
-    if (peer != rank_) return Send(peer, tag, buffer->bytes());
-    return exchange_->SendBuffer(rank_, tag, buffer);
+    return exchange_->Send(rank_, peer, tag, buffer->bytes(), buffer);
   }
 
   Transfer ReceiveBuffer(int32_t peer, const Tag& tag, Buffer* buffer) override {
-    if (peer != rank_) return Receive(peer, tag, buffer->bytes());
-    return exchange_->ReceiveBuffer(rank_, tag, buffer);
+    return exchange_->Receive(rank_, peer, tag, buffer->bytes(), buffer);
   }
 
   absl::Status Wait(absl::Span<const Transfer> transfers, absl::Time deadline) override {

@@ -38,25 +38,7 @@ void MemoryExchange::Leave(int32_t rank) {
 }
 
 Transfer MemoryExchange::Send(int32_t rank, int32_t peer, const Tag& tag,
-                              absl::Span<const std::byte> bytes) {
-  return BeginSend(rank, peer, tag, bytes, nullptr);
-}
-
-Transfer MemoryExchange::Receive(int32_t rank, int32_t peer, const Tag& tag,
-                                 absl::Span<std::byte> bytes) {
-  return BeginReceive(rank, peer, tag, bytes, nullptr);
-}
-
-Transfer MemoryExchange::SendBuffer(int32_t rank, const Tag& tag, Buffer* buffer) {
-  return BeginSend(rank, rank, tag, buffer->bytes(), buffer);
-}
-
-Transfer MemoryExchange::ReceiveBuffer(int32_t rank, const Tag& tag, Buffer* buffer) {
-  return BeginReceive(rank, rank, tag, buffer->bytes(), buffer);
-}
-
-Transfer MemoryExchange::BeginSend(int32_t rank, int32_t peer, const Tag& tag,
-                                   absl::Span<const std::byte> bytes, Buffer* buffer) {
+                              absl::Span<const std::byte> bytes, Buffer* buffer) {
   RALLY_CHECK(tag.source == rank, absl::StrCat("rank ", rank, " sends ", tag.ToString()));
   Post post;
   post.rank = rank;
@@ -70,8 +52,8 @@ Transfer MemoryExchange::BeginSend(int32_t rank, int32_t peer, const Tag& tag,
   return Begin(rank, peer, std::move(post));
 }
 
-Transfer MemoryExchange::BeginReceive(int32_t rank, int32_t peer, const Tag& tag,
-                                      absl::Span<std::byte> bytes, Buffer* buffer) {
+Transfer MemoryExchange::Receive(int32_t rank, int32_t peer, const Tag& tag,
+                                 absl::Span<std::byte> bytes, Buffer* buffer) {
   RALLY_CHECK(tag.source == peer, absl::StrCat("from rank ", peer, " comes ", tag.ToString()));
   Post post;
   post.rank = rank;
@@ -123,7 +105,7 @@ absl::Status MemoryExchange::Match(const Key& key, const Post& post, Post* match
 
 void MemoryExchange::Move(const Post& send, const Post& receive) {
   if (send.entry->size == receive.entry->size) {
-    if (send.buffer != nullptr && receive.buffer != nullptr) {
+    if (send.rank == receive.rank && send.buffer != nullptr && receive.buffer != nullptr) {
       std::swap(*send.buffer, *receive.buffer);
     } else if (send.entry->size > 0) {
       std::memcpy(receive.to, send.from, send.entry->size);

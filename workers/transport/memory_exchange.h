@@ -35,13 +35,12 @@ class MemoryExchange {
   // The rank is gone: its peers with posts for it, now or later, fail with Unavailable.
   void Leave(int32_t rank);
 
-  // Both post for a rank that has joined.
-  Transfer Send(int32_t rank, int32_t peer, const Tag& tag, absl::Span<const std::byte> bytes);
-  Transfer Receive(int32_t rank, int32_t peer, const Tag& tag, absl::Span<std::byte> bytes);
-
-  // From `rank` to itself: two buffers of one size change what they hold.
-  Transfer SendBuffer(int32_t rank, const Tag& tag, Buffer* buffer);
-  Transfer ReceiveBuffer(int32_t rank, const Tag& tag, Buffer* buffer);
+  // Both post for a rank that has joined. `buffer`, if given, is what `bytes` are the whole of:
+  // from a rank to itself two buffers exchange what they hold.
+  Transfer Send(int32_t rank, int32_t peer, const Tag& tag, absl::Span<const std::byte> bytes,
+                Buffer* buffer = nullptr);
+  Transfer Receive(int32_t rank, int32_t peer, const Tag& tag, absl::Span<std::byte> bytes,
+                   Buffer* buffer = nullptr);
 
   // Closes everything `rank` has posted that is not matched yet.
   void Withdraw(int32_t rank);
@@ -66,10 +65,6 @@ class MemoryExchange {
     std::deque<Post> receives;
   };
 
-  Transfer BeginSend(int32_t rank, int32_t peer, const Tag& tag, absl::Span<const std::byte> bytes,
-                     Buffer* buffer);
-  Transfer BeginReceive(int32_t rank, int32_t peer, const Tag& tag, absl::Span<std::byte> bytes,
-                        Buffer* buffer);
   Transfer Begin(int32_t rank, int32_t peer, Post post);
   // Files `post`, or takes the post that it matches, or gives the reason why neither can be.
   absl::Status Match(const Key& key, const Post& post, Post* match);

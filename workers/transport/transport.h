@@ -82,7 +82,7 @@ class Transport {
   virtual Transfer Receive(int32_t peer, const Tag& tag, absl::Span<std::byte> bytes) = 0;
 
   // The same of whole buffers, which stay where they are until Wait has returned. Between a rank
-  // and itself, where both ends come by these, the two change what they hold in place of a copy:
+  // and itself, where both ends come by these, the two exchange what they hold in place of a copy:
   // what is in a buffer that was sent is of no use afterwards.
   virtual Transfer SendBuffer(int32_t peer, const Tag& tag, Buffer* buffer) {
     return Send(peer, tag, buffer->bytes());

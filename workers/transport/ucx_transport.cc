@@ -222,12 +222,12 @@ Transfer UcxTransport::Receive(int32_t peer, const Tag& tag, absl::Span<std::byt
 }
 
 Transfer UcxTransport::SendBuffer(int32_t peer, const Tag& tag, Buffer* buffer) {
-  if (peer == rank_) return exchange_.SendBuffer(rank_, tag, buffer);
+  if (peer == rank_) return exchange_.Send(rank_, peer, tag, buffer->bytes(), buffer);
   return Send(peer, tag, buffer->bytes());
 }
 
 Transfer UcxTransport::ReceiveBuffer(int32_t peer, const Tag& tag, Buffer* buffer) {
-  if (peer == rank_) return exchange_.ReceiveBuffer(rank_, tag, buffer);
+  if (peer == rank_) return exchange_.Receive(rank_, peer, tag, buffer->bytes(), buffer);
   return Receive(peer, tag, buffer->bytes());
 }
 
