@@ -2,8 +2,8 @@
 //
 // Works on flat float32 arrays of one WeightLayout. Source: Decoupled Weight Decay Regularization
 // (arXiv 1711.05101); decay applies to matrices only. Arithmetic is elementwise in float32, so the
-// result does not depend on threads. Threads: one at a time, which the large arrays are shared out
-// from (parallel_for.h).
+// result does not depend on threads. Threads: one caller at a time; long arrays are shared out
+// (parallel_for.h).
 #ifndef RALLY_WORKERS_MODEL_ADAMW_H_
 #define RALLY_WORKERS_MODEL_ADAMW_H_
 

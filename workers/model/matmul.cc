@@ -37,8 +37,6 @@ void ClearMatrix(const MatrixView& view) {
 
 int64_t Elements(const MatrixView& view) { return view.rows * view.columns; }
 
-constexpr int64_t kGrain = 1 << 15;  // Elements that are worth a thread.
-
 using Floats = std::unique_ptr<float[]>;
 
 // The view's values as float32, in `memory`; every bfloat16 is one. A float32 view stays itself.
@@ -47,7 +45,7 @@ MatrixView Widen(const MatrixView& view, Floats* memory) {
   *memory = std::make_unique_for_overwrite<float[]>(static_cast<size_t>(Elements(view)));
   float* const to = memory->get();
   const auto* from = static_cast<const uint16_t*>(view.data);
-  ParallelFor(Elements(view), kGrain, [=](int64_t begin, int64_t end) {
+  ParallelFor(Elements(view), kThreadGrain, [=](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       to[i] = std::bit_cast<float>(static_cast<uint32_t>(from[i]) << 16);
     }
@@ -72,7 +70,7 @@ void MatMulInFloat32(const MatrixView& a, const MatrixView& b, const MatrixView&
   if (c.type == ElementType::kFloat32) return;
   const float* const from = memory[2].get();
   auto* to = static_cast<uint16_t*>(c.data);
-  ParallelFor(Elements(c), kGrain, [=](int64_t begin, int64_t end) {
+  ParallelFor(Elements(c), kThreadGrain, [=](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) to[i] = RoundToBfloat16(from[i]);
   });
 }

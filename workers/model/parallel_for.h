@@ -13,6 +13,9 @@
 
 namespace rally {
 
+// Numbers whose conversion, copy or sum is worth a thread of its own.
+inline constexpr int64_t kThreadGrain = 1 << 15;
+
 // Calls `run(begin, end)` for disjoint ranges that make up [0, count), of at least `grain` but for
 // the last, at the same time; returns when all have returned. How they are cut depends on the
 // number of threads, so each index's work must not. `run` must not throw.

@@ -14,15 +14,13 @@ namespace {
 
 constexpr float kNegativeInfinity = -std::numeric_limits<float>::infinity();
 
-// Bytes that are worth a thread of their own: copying them takes as long as waking it.
-constexpr int64_t kGrainBytes = 1 << 17;
-constexpr int64_t kGrain = kGrainBytes / sizeof(float);
+constexpr int64_t kThreadBytes = kThreadGrain * static_cast<int64_t>(sizeof(float));
 
 // Copies rows [row, row + rows) of `from`, of `width` bytes each, to `*to` and moves `*to` past
 // them.
 void AppendRows(const void* from, int64_t row, int64_t rows, int64_t width, std::byte** to) {
   const std::byte* first = static_cast<const std::byte*>(from) + row * width;
-  ParallelFor(rows * width, kGrainBytes, [&](int64_t begin, int64_t end) {
+  ParallelFor(rows * width, kThreadBytes, [&](int64_t begin, int64_t end) {
     std::memcpy(*to + begin, first + begin, static_cast<size_t>(end - begin));
   });
   *to += rows * width;
@@ -31,14 +29,14 @@ void AppendRows(const void* from, int64_t row, int64_t rows, int64_t width, std:
 // Adds rows at `*from` to rows [row, row + rows) of `to`, and moves `*from` past them.
 void AddRows(const float** from, int64_t row, int64_t rows, int64_t width, float* to) {
   float* sum = to + row * width;
-  ParallelFor(rows * width, kGrain, [&](int64_t begin, int64_t end) {
+  ParallelFor(rows * width, kThreadGrain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) sum[i] += (*from)[i];
   });
   *from += rows * width;
 }
 
 void Fill(float* to, int64_t count, float value) {
-  ParallelFor(count, kGrain,
+  ParallelFor(count, kThreadGrain,
               [&](int64_t begin, int64_t end) { std::fill(to + begin, to + end, value); });
 }
 
@@ -123,7 +121,8 @@ void MergeReplies(absl::Span<const Route* const> routes, const RowSizes& sizes,
     float* out = out_TNH + part.rows->row * sizes.query;
     float* lse = lse_TN + part.rows->row * sizes.heads;
     const int64_t heads = part.rows->rows() * sizes.heads;
-    ParallelFor(heads, std::max<int64_t>(1, kGrain / head_dim), [&](int64_t begin, int64_t end) {
+    const int64_t grain = std::max<int64_t>(1, kThreadGrain / head_dim);
+    ParallelFor(heads, grain, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         MergeHead(part.out + i * head_dim, part.lse[i], head_dim, out + i * head_dim, lse + i);
       }

@@ -28,10 +28,9 @@ inline void* RowAt(const at::Tensor& rows, int64_t row) {
 // Calls `run(begin, end)` for ranges of the rows of `like`, whose elements stand for the work.
 template <class Run>
 void ForRows(const at::Tensor& like, const Run& run) {
-  constexpr int64_t kGrain = 1 << 15;
   const int64_t rows = like.size(0);
   const int64_t width = std::max<int64_t>(1, like.numel() / std::max<int64_t>(1, rows));
-  ParallelFor(rows, std::max<int64_t>(1, kGrain / width), run);
+  ParallelFor(rows, std::max<int64_t>(1, kThreadGrain / width), run);
 }
 
 }  // namespace rally
