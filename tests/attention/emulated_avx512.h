@@ -73,8 +73,10 @@ inline __m512 Blend(__mmask16 mask, __m512 a, __m512 b) {
   return a;
 }
 
-// VREDUCEPS with an immediate for x - floor(x); infinities give 0.
-inline __m512 FractionOf(__m512 x) {
+// VREDUCEPS: x - floor(x), which is what the immediate must ask for; infinities give 0.
+template <int kImmediate>
+__m512 FractionOf(__m512 x) {
+  static_assert(kImmediate == (_MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC));
   return OfFloats(
       [](__m256 h) {
         const __m256 sign = _mm256_set1_ps(-0.0f);
@@ -201,7 +203,7 @@ inline HalfShorts Round(__m512 x) {
 #define _mm512_mask_blend_ps(mask, a, b) rally::emulated::Blend(mask, a, b)
 #undef _mm512_setr_ps
 #define _mm512_setr_ps(...) (__m512{__VA_ARGS__})
-#define _mm512_reduce_ps(x, immediate) rally::emulated::FractionOf(x)
+#define _mm512_reduce_ps(x, immediate) rally::emulated::FractionOf<immediate>(x)
 #define _mm512_scalef_ps(a, b) rally::emulated::Scale(a, b)
 #define _mm512_castsi512_ps(x) ((__m512)(x))
 #define _mm512_castps_si512(x) ((__m512i)(x))

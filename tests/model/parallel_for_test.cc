@@ -1,5 +1,7 @@
 #include "workers/model/parallel_for.h"
 
+#include <omp.h>
+
 #include <mutex>
 #include <set>
 #include <thread>
@@ -58,7 +60,10 @@ TEST(ParallelFor, SmallLoopsStayOnTheCaller) {
 TEST(ParallelFor, LoopsWithinLoopsStayOnTheirThread) {
   std::mutex mutex;
   std::set<std::thread::id> strangers;
+  const int threads = at::get_num_threads();
+  const int levels = omp_get_max_active_levels();
   at::set_num_threads(2);
+  omp_set_max_active_levels(2);  // OpenMP would make threads for the inner loops too.
   ParallelFor(2, 1, [&](int64_t, int64_t) {
     const std::thread::id own = std::this_thread::get_id();
     ParallelFor(100, 1, [&](int64_t, int64_t) {
@@ -67,6 +72,8 @@ TEST(ParallelFor, LoopsWithinLoopsStayOnTheirThread) {
     });
   });
   EXPECT_TRUE(strangers.empty());
+  omp_set_max_active_levels(levels);
+  at::set_num_threads(threads);
 }
 
 // The thread sanitizer's build has one thread (workers/model/CMakeLists.txt).
