@@ -72,19 +72,17 @@ template <class V, int R, int C>
   }
 }
 
-// All of `rows` rows; the last few by smaller tiles.
+// All of `rows` rows; the last few by smaller tiles. Two rows alone would keep a multiply-add
+// waiting for the one before: eight are four and four.
 template <class V, int C, bool kRowsAdjacent, class Epilogue>
 inline void Product(const LeftOperand<kRowsAdjacent>& left, int rows, const RightOperand<V>& right,
                     int64_t depth, Epilogue epilogue) {
   constexpr int kRows = V::kTileRows[C];
   int row = 0;
-  for (; row + kRows <= rows; row += kRows) {
+  for (; row + kRows <= rows && (kRows == 8 || rows - row != 8); row += kRows) {
     ProductTile<V, kRows, C>(left, row, right, depth, epilogue);
   }
-  if (row + 4 <= rows) {
-    ProductTile<V, 4, C>(left, row, right, depth, epilogue);
-    row += 4;
-  }
+  for (; row + 4 <= rows; row += 4) ProductTile<V, 4, C>(left, row, right, depth, epilogue);
   if (row + 2 <= rows) {
     ProductTile<V, 2, C>(left, row, right, depth, epilogue);
     row += 2;
