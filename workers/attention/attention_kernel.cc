@@ -279,14 +279,10 @@ class CpuAttentionKernel final : public AttentionKernel {
           .q_stride = q_stride,
           .lse_stride = shape.heads,
           .rows = static_cast<int32_t>(std::min<int64_t>(schedule_.block(), task.q_rows - row)),
+          .first = unit.key_block == schedule_.KeyBlocks(task, block).begin,
           .mask = {.diagonal = mask.diagonal + row - first_key, .window = mask.window}};
       Tiles(shape).add_queries(keys, queries);
       schedule_.AwaitQueryTurn(unit, task, head, block);
-      if (unit.key_block == schedule_.KeyBlocks(task, block).begin) {
-        for (int32_t i = 0; i < queries.rows; ++i) {
-          std::fill_n(queries.d_q + i * q_stride, shape.head_dim, 0.0f);
-        }
-      }
       Tiles(shape).add_query_gradient(keys, queries);
       schedule_.EndQueryTurn(unit, head, block);
     }

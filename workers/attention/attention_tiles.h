@@ -19,9 +19,7 @@ inline constexpr int kForwardRowStep = 16;
 // Most query rows, and most keys, of a backward tile.
 inline constexpr int kBackwardRows = 144;
 // Floats of one thread's workspace, enough for either direction.
-inline constexpr int64_t kTileWorkspaceFloats = 2 * kForwardLanes * kMaxHeadDim + 131072;
-static_assert(9 * kBackwardRows * kMaxHeadDim + 2 * kBackwardRows * kBackwardRows + 4096 <=
-              kTileWorkspaceFloats);
+inline constexpr int64_t kTileWorkspaceFloats = 2 * kForwardLanes * kMaxHeadDim + 196608;
 
 // A bfloat16: the upper half of a float32.
 struct Bfloat16 {
@@ -71,12 +69,13 @@ struct BackwardKeys {
 struct BackwardQueries {
   const void* q;  // [rows, H] at q_stride, as d_out.
   const void* d_out;
-  float* d_q;        // [rows, H] at q_stride, added to.
+  float* d_q;        // [rows, H] at q_stride; overwritten if `first`, else added to.
   const float* lse;  // [rows] at lse_stride, as delta.
   const float* delta;
   int64_t q_stride;
   int64_t lse_stride;
   int32_t rows;
+  bool first;
   TileMask mask;
 };
 
@@ -85,7 +84,7 @@ struct AttentionTiles {
   void (*begin_keys)(const BackwardKeys& keys);
   // Probabilities, their gradients, and the sums of d_k and d_v in the workspace.
   void (*add_queries)(const BackwardKeys& keys, const BackwardQueries& queries);
-  // Adds to d_q what the last add_queries left in the workspace.
+  // Adds to d_q what the last add_queries left in the workspace. Once: it takes the place of q.
   void (*add_query_gradient)(const BackwardKeys& keys, const BackwardQueries& queries);
   void (*end_keys)(const BackwardKeys& keys);
 };

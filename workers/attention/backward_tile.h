@@ -2,7 +2,8 @@
 //
 // Keys lie in the lanes: K^T and V^T are made once for a block of keys and every product after that
 // reads queries, output gradients, P and dS in their natural layouts, so nothing else is
-// transposed.
+// transposed. Rows of one head stand far apart in memory: each block of them is brought together
+// before it is computed on, and dQ goes back the same way.
 //   P [queries, keys]   = exp2(min(0, scale * log2(e) * Q K^T - lse))
 //   dS                  = P (scale * dO V^T - delta), where delta carries the scale
 //   dV += P^T dO        dK += dS^T Q                 dQ += dS K
@@ -22,35 +23,49 @@
 
 namespace rally {
 
-// Where a thread's workspace keeps what. Panels of C vectors start at lane * their other length.
+// Where a thread's workspace keeps what. Panels of C vectors start at lane * their other length;
+// rows are at RowPitch. Across and along rows are the same if units are elements (AcrossRows).
 template <class V>
 struct BackwardWorkspace {
   explicit BackwardWorkspace(float* workspace) {
-    float** const blocks[] = {&k_t, &v_t, &k, &d_k, &d_v, &q, &d_out, &wide, &wide_2};
+    float** const blocks[] = {&k_t,    &v_t,        &k_rows, &k,     &d_k,
+                              &q_rows, &d_out_rows, &q,      &d_out, &d_v};
     for (float** block : blocks) {
       *block = workspace;
-      workspace += kBackwardRows * kMaxHeadDim;
+      workspace += kBackwardRows * RowPitch(kMaxHeadDim);
     }
+    static_assert(10 * kBackwardRows * RowPitch(kMaxHeadDim) + 2 * kBackwardRows * kBackwardRows +
+                      2 * kBackwardRows <=
+                  kTileWorkspaceFloats);
     p = workspace;
     d_s = p + kBackwardRows * kBackwardRows;
     d_s_rows = V::kPack == 1 ? d_s : d_s + UnitsFor<V>(kBackwardRows) * kBackwardRows;
     minus_lse = d_s + kBackwardRows * kBackwardRows;
     minus_delta = minus_lse + kBackwardRows;
+    v_rows = d_out_rows;
+    d_q = q_rows;
+    if (V::kPack > 1) return;
+    k = k_rows;
+    q = q_rows;
+    d_out = d_out_rows;
   }
 
-  float* k_t;        // [key panel, units of H, lanes]
-  float* v_t;        // [key panel, units of H, lanes]
-  float* k;          // [H panel, units of keys, lanes]
-  float* d_k;        // [keys, H]
-  float* d_v;        // [keys, H]
-  float* q;          // [H panel, units of queries, lanes]
-  float* d_out;      // [H panel, units of queries, lanes]
-  float* wide;       // [queries or keys, H], for elements that are widened, as wide_2
-  float* wide_2;     // [queries or keys, H]
-  float* p;          // [queries, kBackwardRows] of float32; then [units of queries, kBackwardRows]
-  float* d_s;        // [units of queries, kBackwardRows]
-  float* d_s_rows;   // [queries, units of kBackwardRows]; the same as d_s if units are elements
-  float* minus_lse;  // [queries], times log2(e); -infinity for rows without a key
+  float* k_t;         // [key panel, units of H, lanes]
+  float* v_t;         // [key panel, units of H, lanes]
+  float* k_rows;      // [keys, units of H]
+  float* k;           // [units of keys, H]
+  float* v_rows;      // [keys, units of H], until there are queries.
+  float* d_k;         // [keys, H]
+  float* d_v;         // [keys, H]
+  float* q_rows;      // [queries, units of H]
+  float* d_out_rows;  // [queries, units of H]
+  float* q;           // [units of queries, H]
+  float* d_out;       // [units of queries, H]
+  float* p;           // [queries, kBackwardRows] of float32; then [units of queries, kBackwardRows]
+  float* d_s;         // [units of queries, kBackwardRows]
+  float* d_s_rows;    // [queries, units of kBackwardRows]; the same as d_s if units are elements
+  float* d_q;         // [queries, H], once q_rows has been read.
+  float* minus_lse;   // [queries], times log2(e); -infinity for rows without a key
   float* minus_delta;  // [queries], times the scale
 };
 
@@ -200,25 +215,6 @@ struct GradientEpilogue {
   }
 };
 
-// Copies x [rows, H] into panels [H panel, units of rows, lanes].
-template <class V>
-inline void CopyToPanels(const UnitRows& x, int rows, int head_dim, float* out) {
-  ForEachPanel<V>(head_dim / V::kLanes, [&]<int C>(int first) {
-    float* panel = out + first * V::kLanes * UnitsFor<V>(rows);
-    for (int row = 0; row < rows; row += V::kPack, panel += C * V::kLanes) {
-      const UnitRows in = {x.data + row * x.stride, x.stride};
-#pragma GCC unroll 4
-      for (int c = 0; c < C; ++c) {
-        const int column = (first + c) * V::kLanes;
-        for (int i = 0; i < V::kPack; ++i) {
-          __builtin_prefetch(in.data + (kPrefetchRows + i) * x.stride + column / V::kPack);
-        }
-        V::Store(panel + c * V::kLanes, LoadAcross<V>(in, rows - row, column));
-      }
-    }
-  });
-}
-
 template <class V>
 constexpr int VectorsFor(int rows) {
   return (rows + V::kLanes - 1) / V::kLanes;
@@ -229,27 +225,23 @@ void BeginBackwardKeys(const BackwardKeys& keys) {
   const BackwardWorkspace<V> work(keys.workspace);
   const int head_dim = keys.head_dim;
   const int units = head_dim / V::kPack;
-  const UnitRows k = AsUnits<V>(static_cast<const Element*>(keys.k), keys.kv_stride, keys.keys,
-                                head_dim, work.wide);
-  const UnitRows v = AsUnits<V>(static_cast<const Element*>(keys.v), keys.kv_stride, keys.keys,
-                                head_dim, work.wide_2);
+  const UnitRows k_rows = Gathered<V>(static_cast<const Element*>(keys.k), keys.kv_stride,
+                                      keys.keys, head_dim, work.k_rows);
+  const UnitRows v_rows = Gathered<V>(static_cast<const Element*>(keys.v), keys.kv_stride,
+                                      keys.keys, head_dim, work.v_rows);
   ForEachPanel<V>(VectorsFor<V>(keys.keys), [&]<int C>(int first) {
     for (int c = 0; c < C; ++c) {
       const int key = (first + c) * V::kLanes;
       const int64_t out = static_cast<int64_t>(first) * V::kLanes * units + c * V::kLanes;
-      TransposeRows<V>({k.data + key * k.stride, k.stride}, keys.keys - key, units, work.k_t + out,
-                       C * V::kLanes);
-      TransposeRows<V>({v.data + key * v.stride, v.stride}, keys.keys - key, units, work.v_t + out,
-                       C * V::kLanes);
+      TransposeRows<V>(k_rows.From(key), keys.keys - key, units, work.k_t + out, C * V::kLanes);
+      TransposeRows<V>(v_rows.From(key), keys.keys - key, units, work.v_t + out, C * V::kLanes);
     }
   });
-  CopyToPanels<V>(k, keys.keys, head_dim, work.k);
+  const UnitRows k = AcrossRows<V>(k_rows, keys.keys, head_dim, work.k);
   // Their scores carry it to the queries that see them; a masked query's 0 must meet none.
   const int64_t key_units = UnitsFor<V>(keys.keys);
-  if (!AllFinite<V>({work.k, head_dim}, key_units, head_dim)) {
-    ClearUnfinite<V>(key_units * head_dim, work.k);
-  }
-  for (int i = 0; i < keys.keys * head_dim; ++i) work.d_k[i] = work.d_v[i] = 0.0f;
+  if (!AllFinite<V>(k, key_units, head_dim)) ClearUnfinite<V>(key_units, head_dim, work.k);
+  for (int64_t i = 0; i < keys.keys * RowPitch(head_dim); ++i) work.d_k[i] = work.d_v[i] = 0.0f;
 }
 
 // P and dS of every query with every key.
@@ -294,58 +286,70 @@ void AddBackwardQueries(const BackwardKeys& keys, const BackwardQueries& queries
     work.minus_delta[i] = -delta * keys.scale;
     finite = finite && __builtin_isfinite(work.minus_lse[i]);
   }
-  const UnitRows q = AsUnits<V>(static_cast<const Element*>(queries.q), queries.q_stride,
-                                queries.rows, keys.head_dim, work.wide);
-  const UnitRows d_out = AsUnits<V>(static_cast<const Element*>(queries.d_out), queries.q_stride,
-                                    queries.rows, keys.head_dim, work.wide_2);
-  CopyToPanels<V>(q, queries.rows, keys.head_dim, work.q);
-  CopyToPanels<V>(d_out, queries.rows, keys.head_dim, work.d_out);
-  if (!finite) {
-    const int64_t units = UnitsFor<V>(queries.rows) * keys.head_dim;
-    ClearUnfinite<V>(units, work.q);
-    ClearUnfinite<V>(units, work.d_out);
-  }
+  const int head_dim = keys.head_dim;
+  const UnitRows q_rows = Gathered<V>(static_cast<const Element*>(queries.q), queries.q_stride,
+                                      queries.rows, head_dim, work.q_rows);
+  const UnitRows d_out_rows =
+      Gathered<V>(static_cast<const Element*>(queries.d_out), queries.q_stride, queries.rows,
+                  head_dim, work.d_out_rows);
   const TileMask& mask = queries.mask;
   // A key that has no partner in its unit is one to mask: 0 for K, but anything for dS.
   const bool masked = keys.keys - 1 > mask.diagonal ||
                       queries.rows - 1 + mask.diagonal - mask.window >= 0 ||
                       keys.keys % V::kPack != 0;
   if (masked) {
-    BackwardPairs<V, true>(keys, queries, q, d_out);
+    BackwardPairs<V, true>(keys, queries, q_rows, d_out_rows);
   } else {
-    BackwardPairs<V, false>(keys, queries, q, d_out);
+    BackwardPairs<V, false>(keys, queries, q_rows, d_out_rows);
   }
-  ForEachPanel<V>(keys.head_dim / V::kLanes, [&]<int C>(int first) {
+  const int64_t units = UnitsFor<V>(queries.rows);
+  const UnitRows q = AcrossRows<V>(q_rows, queries.rows, head_dim, work.q);
+  const UnitRows d_out = AcrossRows<V>(d_out_rows, queries.rows, head_dim, work.d_out);
+  if (!finite) {
+    ClearUnfinite<V>(units, head_dim, work.q);
+    ClearUnfinite<V>(units, head_dim, work.d_out);
+  }
+  const int64_t pitch = RowPitch(head_dim);
+  ForEachPanel<V>(head_dim / V::kLanes, [&]<int C>(int first) {
     const int64_t d = first * V::kLanes;
-    const int64_t units = UnitsFor<V>(queries.rows);
-    const int64_t panel = d * units;
     Product<V, C>(LeftOperand<true>{work.p, kBackwardRows}, keys.keys,
-                  RightOperand<V>{work.d_out + panel, C * V::kLanes}, units,
-                  GradientEpilogue<V, C, true>{work.d_v + d, keys.head_dim, mask});
+                  RightOperand<V>{d_out.data + d, d_out.stride}, units,
+                  GradientEpilogue<V, C, true>{work.d_v + d, pitch, mask});
     Product<V, C>(LeftOperand<true>{work.d_s, kBackwardRows}, keys.keys,
-                  RightOperand<V>{work.q + panel, C * V::kLanes}, units,
-                  GradientEpilogue<V, C, true>{work.d_k + d, keys.head_dim, mask});
+                  RightOperand<V>{q.data + d, q.stride}, units,
+                  GradientEpilogue<V, C, true>{work.d_k + d, pitch, mask});
   });
 }
 
 template <class V>
 void AddBackwardQueryGradient(const BackwardKeys& keys, const BackwardQueries& queries) {
   const BackwardWorkspace<V> work(keys.workspace);
-  ForEachPanel<V>(keys.head_dim / V::kLanes, [&]<int C>(int first) {
+  const int head_dim = keys.head_dim;
+  const int64_t pitch = RowPitch(head_dim);
+  if (queries.first) {
+    for (int64_t i = 0; i < queries.rows * pitch; ++i) work.d_q[i] = 0.0f;
+  } else {
+    GatheredUnits<V>({queries.d_q, queries.q_stride}, queries.rows, head_dim, work.d_q);
+  }
+  ForEachPanel<V>(head_dim / V::kLanes, [&]<int C>(int first) {
     const int64_t d = first * V::kLanes;
-    const int64_t units = UnitsFor<V>(keys.keys);
     Product<V, C>(LeftOperand<false>{work.d_s_rows, kBackwardRows / V::kPack}, queries.rows,
-                  RightOperand<V>{work.k + d * units, C * V::kLanes}, units,
-                  GradientEpilogue<V, C, false>{queries.d_q + d, queries.q_stride, queries.mask});
+                  RightOperand<V>{work.k + d, pitch}, UnitsFor<V>(keys.keys),
+                  GradientEpilogue<V, C, false>{work.d_q + d, pitch, queries.mask});
   });
+  for (int64_t row = 0; row < queries.rows; ++row) {
+    const float* const from = work.d_q + row * pitch;
+    float* const to = queries.d_q + row * queries.q_stride;
+    for (int d = 0; d < head_dim; d += V::kLanes) V::Store(to + d, V::Load(from + d));
+  }
 }
 
 template <class V>
 void EndBackwardKeys(const BackwardKeys& keys) {
   const BackwardWorkspace<V> work(keys.workspace);
-  for (int key = 0; key < keys.keys; ++key) {
+  for (int64_t key = 0; key < keys.keys; ++key) {
     for (int d = 0; d < keys.head_dim; d += V::kLanes) {
-      const int64_t from = static_cast<int64_t>(key) * keys.head_dim + d;
+      const int64_t from = key * RowPitch(keys.head_dim) + d;
       const int64_t to = key * keys.kv_stride + d;
       V::Store(keys.d_k + to, V::Add(V::Load(keys.d_k + to), V::Load(work.d_k + from)));
       V::Store(keys.d_v + to, V::Add(V::Load(keys.d_v + to), V::Load(work.d_v + from)));

@@ -19,26 +19,32 @@ class ForwardKeys {
   // What one way of a first-level cache holds: a page, on all processors we know.
   static constexpr int64_t kSetsBytes = 4096;
 
+  // As many panels repay a copy of what they read, whatever its stride.
+  static constexpr int kManyPanels = 12;
+
  public:
   // What Load needs for blocks of `keys` keys, an even number.
-  static int64_t Floats(int64_t keys, int64_t head_dim) { return 2 * keys * head_dim; }
+  static int64_t Floats(int64_t keys, int64_t head_dim) { return 2 * keys * RowPitch(head_dim); }
 
-  // Keys [begin, end) of the tile. Rows in memory are read where they are, but brought together in
-  // `memory` where that pays: when they would contend for the same sets of the first-level cache
-  // and several panels will read them.
-  void Load(const ForwardTile& tile, int64_t begin, int64_t end, bool several_panels,
-            float* memory) {
+  // Keys [begin, end) of the tile, which `panels` panels will read. They are read where they are in
+  // memory, or brought together in `memory` where that pays: for many panels, or several when rows
+  // would contend for the same sets of the first-level cache.
+  void Load(const ForwardTile& tile, int64_t begin, int64_t end, int panels, float* memory) {
     const int64_t rows = end - begin;
     const int64_t stride = tile.kv_stride;
     const Element* const k = static_cast<const Element*>(tile.k) + begin * stride;
     const Element* const v = static_cast<const Element*>(tile.v) + begin * stride;
-    float* const v_memory = memory + rows * tile.head_dim;
-    const bool copy = several_panels && stride * sizeof(Element) % kSetsBytes == 0;
-    k_ = AsUnits<V>(k, stride, rows, tile.head_dim, memory);
-    v_ = AsUnits<V>(v, stride, rows, tile.head_dim, v_memory);
-    if (copy && k_.data != memory) k_ = Packed<1>(k_, rows, tile.head_dim / V::kPack, memory);
-    if ((copy && v_.data != v_memory) || V::kPack > 1) {
-      v_ = Packed<V::kPack>(v_, rows, tile.head_dim, v_memory);
+    float* const v_memory = memory + rows * RowPitch(tile.head_dim);
+    const bool contend = stride * sizeof(Element) % kSetsBytes == 0;
+    const bool gather = panels >= (contend ? 2 : kManyPanels);
+    k_ = gather ? Gathered<V>(k, stride, rows, tile.head_dim, memory)
+                : AsUnits<V>(k, stride, rows, tile.head_dim, memory);
+    if constexpr (V::kPack > 1) {
+      v_ = AcrossRows<V>(AsUnits<V>(v, stride, rows, tile.head_dim, nullptr), rows, tile.head_dim,
+                         v_memory);
+    } else {
+      v_ = gather ? Gathered<V>(v, stride, rows, tile.head_dim, v_memory)
+                  : AsUnits<V>(v, stride, rows, tile.head_dim, v_memory);
     }
     const TileMask& mask = tile.mask;
     const bool masked =
@@ -65,28 +71,6 @@ class ForwardKeys {
   bool values_finite() const { return values_finite_; }
 
  private:
-  // Copies x [rows, columns], kRows rows to a unit; kRows is 1 or V::kPack.
-  template <int kRows>
-  static UnitRows Packed(const UnitRows& x, int64_t rows, int columns, float* out) {
-    for (int64_t row = 0; row < rows; row += kRows) {
-      const UnitRows from = {x.data + row * x.stride, x.stride};
-      float* to = out + row / kRows * columns;
-      for (int column = 0; column < columns; column += V::kLanes) {
-        if (row + kPrefetchRows < rows) {
-          for (int i = 0; i < kRows; ++i) {
-            __builtin_prefetch(from.data + (kPrefetchRows + i) * x.stride + column / kRows);
-          }
-        }
-        if constexpr (kRows == 1) {
-          V::Store(to + column, V::Load(from.data + column));
-        } else {
-          V::Store(to + column, LoadAcross<V>(from, rows - row, column));
-        }
-      }
-    }
-    return {out, columns};
-  }
-
   UnitRows k_ = {nullptr, 0};
   UnitRows v_ = {nullptr, 0};
   bool values_finite_ = true;

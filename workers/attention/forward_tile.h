@@ -69,7 +69,7 @@ class ForwardTileRun {
     end = end > tile_.keys ? tile_.keys : end;
     for (int64_t key = begin; key < end; key += BlockKeys()) {
       const int64_t block_end = key + BlockKeys() < end ? key + BlockKeys() : end;
-      keys_.Load(tile_, key, block_end, panels_ > 1, block_);
+      keys_.Load(tile_, key, block_end, panels_, block_);
       for (int p = 0; p < panels_; ++p) {
         const ForwardPanel& panel = panel_[p];
         // The next block comes closer while this one is computed on.

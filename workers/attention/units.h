@@ -18,6 +18,14 @@ namespace rally {
 // Rows at a stride are too far apart for the processor to foresee.
 inline constexpr int64_t kPrefetchRows = 8;
 
+// Units from one row to the next where rows of `units` units (a multiple of a cache line's 16) are
+// brought together: an odd number of lines, so that a column of them spreads over all of a cache's
+// sets.
+constexpr int64_t RowPitch(int64_t units) {
+  constexpr int64_t kLineUnits = 16;
+  return (units / kLineUnits | 1) * kLineUnits;
+}
+
 // acc + the products of two operands' units.
 template <class V>
 [[gnu::always_inline]] inline typename V::Reg MultiplyAdd(typename V::Reg a, typename V::Reg b,
@@ -78,37 +86,82 @@ constexpr int64_t UnitsFor(int64_t terms) {
 struct UnitRows {
   const float* data;
   int64_t stride;  // In units.
+
+  UnitRows From(int64_t row) const { return {data + row * stride, stride}; }
 };
 
-// x [rows, columns] at `stride` as units: where it is, or widened to float32 in `scratch`.
+// Whether a row of elements in memory is a row of units.
 template <class V, class Element>
-inline UnitRows AsUnits(const Element* x, int64_t stride, int64_t rows, int columns,
-                        float* scratch) {
-  if constexpr (sizeof(Element) * V::kPack == sizeof(float)) {
-    return {reinterpret_cast<const float*>(x), stride / V::kPack};
+inline constexpr bool kElementsAreUnits = sizeof(Element) * V::kPack == sizeof(float);
+
+// Copies x [rows, units] to `out`.
+template <class V>
+inline UnitRows GatheredUnits(const UnitRows& x, int64_t rows, int units, float* out) {
+  constexpr int kLine = 64 / sizeof(float);
+  const int64_t pitch = RowPitch(units);
+  for (int64_t row = 0; row < rows; ++row) {
+    const float* const from = x.data + row * x.stride;
+    float* const to = out + row * pitch;
+    for (int line = 0; line < units; line += kLine) {
+      __builtin_prefetch(from + kPrefetchRows * x.stride + line);
+      for (int i = 0; i < kLine; i += V::kLanes) V::Store(to + line + i, V::Load(from + line + i));
+    }
+  }
+  return {out, pitch};
+}
+
+// Copies x [rows, columns] at `stride` to `out`, as units along each row: widened to float32 where
+// V has no shorter elements.
+template <class V, class Element>
+inline UnitRows Gathered(const Element* x, int64_t stride, int64_t rows, int columns, float* out) {
+  if constexpr (kElementsAreUnits<V, Element>) {
+    return GatheredUnits<V>({reinterpret_cast<const float*>(x), stride / V::kPack}, rows,
+                            columns / V::kPack, out);
   } else {
-    static_assert(sizeof(Element) == sizeof(uint16_t) && V::kPack == 1);
+    static_assert(sizeof(Element) == 2 && V::kPack == 1);
+    const int64_t pitch = RowPitch(columns);
     for (int64_t row = 0; row < rows; ++row) {
       for (int column = 0; column < columns; ++column) {
         uint16_t bits;
         __builtin_memcpy(&bits, x + row * stride + column, sizeof(bits));
         const uint32_t wide = static_cast<uint32_t>(bits) << 16;
-        __builtin_memcpy(scratch + row * columns + column, &wide, sizeof(wide));
+        __builtin_memcpy(out + row * pitch + column, &wide, sizeof(wide));
       }
     }
-    return {scratch, columns};
+    return {out, pitch};
   }
 }
 
-// Elements [column, column + V::kLanes) of V::kPack rows at `x`, packed for a sum across rows; of
-// those rows only `rows` exist, the others are zeros.
-template <class V>
-[[gnu::always_inline]] inline typename V::Reg LoadAcross(const UnitRows& x, int64_t rows,
-                                                         int column) {
-  if constexpr (V::kPack == 1) {
-    return V::Load(x.data + column);
+// x [rows, columns] at `stride` as units along each row: where it is, or gathered in `scratch`.
+template <class V, class Element>
+inline UnitRows AsUnits(const Element* x, int64_t stride, int64_t rows, int columns,
+                        float* scratch) {
+  if constexpr (kElementsAreUnits<V, Element>) {
+    return {reinterpret_cast<const float*>(x), stride / V::kPack};
   } else {
-    return V::LoadPacked(x.data, rows > 1 ? x.data + x.stride : nullptr, column);
+    return Gathered<V>(x, stride, rows, columns, scratch);
+  }
+}
+
+// x [rows, columns of elements], units along each row, as units across rows [units of rows,
+// columns]: x itself, or packed in `scratch`, with zeros where a last row has no partner.
+template <class V>
+inline UnitRows AcrossRows(const UnitRows& x, int64_t rows, int columns, float* scratch) {
+  if constexpr (V::kPack == 1) {
+    return x;
+  } else {
+    const int64_t pitch = RowPitch(columns);
+    for (int64_t row = 0; row < rows; row += V::kPack) {
+      const float* const low = x.data + row * x.stride;
+      const float* const high = rows - row > 1 ? low + x.stride : nullptr;
+      float* const to = scratch + row / V::kPack * pitch;
+      for (int column = 0; column < columns; column += V::kLanes) {
+        __builtin_prefetch(low + kPrefetchRows * x.stride + column / V::kPack);
+        __builtin_prefetch(low + (kPrefetchRows + 1) * x.stride + column / V::kPack);
+        V::Store(to + column, V::LoadPacked(low, high, column));
+      }
+    }
+    return {scratch, pitch};
   }
 }
 
@@ -136,18 +189,21 @@ inline bool AllFinite(const UnitRows& x, int64_t rows, int columns) {
   return finite;
 }
 
-// Zeros in place of terms that are NaN or infinite.
+// Zeros in place of terms of x [rows, columns of units], at RowPitch, that are NaN or infinite.
 template <class V>
-inline void ClearUnfinite(int64_t units, float* x) {
-  for (int64_t at = 0; at < units; ++at) {
-    uint32_t bits;
-    __builtin_memcpy(&bits, x + at, sizeof(bits));
-    for (int i = 0; i < V::kPack; ++i) {
-      const float term = TermAt<V>(x + at, i);
-      if (term - term == 0.0f) continue;
-      bits &= V::kPack == 1 ? 0 : i == 0 ? 0xFFFF0000u : 0x0000FFFFu;
+inline void ClearUnfinite(int64_t rows, int columns, float* x) {
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int column = 0; column < columns; ++column) {
+      float* const unit = x + row * RowPitch(columns) + column;
+      uint32_t bits;
+      __builtin_memcpy(&bits, unit, sizeof(bits));
+      for (int i = 0; i < V::kPack; ++i) {
+        const float term = TermAt<V>(unit, i);
+        if (term - term == 0.0f) continue;
+        bits &= V::kPack == 1 ? 0 : i == 0 ? 0xFFFF0000u : 0x0000FFFFu;
+      }
+      __builtin_memcpy(unit, &bits, sizeof(bits));
     }
-    __builtin_memcpy(x + at, &bits, sizeof(bits));
   }
 }
 
