@@ -19,7 +19,9 @@ class ForwardKeys {
   // What one way of a first-level cache holds: a page, on all processors we know.
   static constexpr int64_t kSetsBytes = 4096;
 
-  // As many panels repay a copy of what they read, whatever its stride.
+  // Rows as long as an eighth of that leave their columns so few sets that as many panels repay a
+  // copy, whatever the stride.
+  static constexpr int64_t kLongRowBytes = 512;
   static constexpr int kManyPanels = 12;
 
  public:
@@ -27,8 +29,8 @@ class ForwardKeys {
   static int64_t Floats(int64_t keys, int64_t head_dim) { return 2 * keys * RowPitch(head_dim); }
 
   // Keys [begin, end) of the tile, which `panels` panels will read. They are read where they are in
-  // memory, or brought together in `memory` where that pays: for many panels, or several when rows
-  // would contend for the same sets of the first-level cache.
+  // memory, or brought together in `memory` where that pays: for several panels when rows would
+  // contend for the same sets of the first-level cache, for many when rows are long.
   void Load(const ForwardTile& tile, int64_t begin, int64_t end, int panels, float* memory) {
     const int64_t rows = end - begin;
     const int64_t stride = tile.kv_stride;
@@ -36,7 +38,8 @@ class ForwardKeys {
     const Element* const v = static_cast<const Element*>(tile.v) + begin * stride;
     float* const v_memory = memory + rows * RowPitch(tile.head_dim);
     const bool contend = stride * sizeof(Element) % kSetsBytes == 0;
-    const bool gather = panels >= (contend ? 2 : kManyPanels);
+    const bool is_long = tile.head_dim * sizeof(Element) >= kLongRowBytes;
+    const bool gather = (contend && panels > 1) || (is_long && panels >= kManyPanels);
     k_ = gather ? Gathered<V>(k, stride, rows, tile.head_dim, memory)
                 : AsUnits<V>(k, stride, rows, tile.head_dim, memory);
     if constexpr (V::kPack > 1) {
