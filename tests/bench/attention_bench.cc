@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <ctime>
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -29,6 +31,18 @@ constexpr double kLongEnough = 15.0;
 // A batch of many tasks is cut into slices that would take so long at the peak.
 constexpr double kSliceSeconds = 0.5;
 constexpr int kLibtorchRuns = 3;
+
+// LibTorch's threads look for more work for a while after a call, on cores that the next measurement
+// needs: until they have gone to sleep, but at most a second.
+void AwaitIdleThreads() {
+  constexpr auto kLook = std::chrono::milliseconds(10);
+  for (int looks = 0; looks < 100; ++looks) {
+    const std::clock_t before = std::clock();  // Of all threads.
+    std::this_thread::sleep_for(kLook);
+    const double seconds = static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC;
+    if (seconds < 0.05 * std::chrono::duration<double>(kLook).count()) return;
+  }
+}
 
 struct GridPoint {
   int64_t q_rows;
@@ -72,7 +86,8 @@ class AttentionBench {
     Samples samples;
     if (libtorch != nullptr) {
       RALLY_RETURN_IF_ERROR(libtorch->Run().status());
-      before = PeakAfterLibtorch(shape);
+      AwaitIdleThreads();
+      before = Peak(shape);
     }
     double spent = 0.0;
     for (int i = 0; Wanted(i, slices.size(), spent, libtorch != nullptr); ++i) {
@@ -89,7 +104,8 @@ class AttentionBench {
       samples.libtorch_rates.push_back(result.gflops);
       samples.libtorch_ratios.push_back(samples.rates.back() / result.gflops);
       samples.libtorch_peak_bytes = result.peak_bytes;
-      before = PeakAfterLibtorch(shape);
+      AwaitIdleThreads();
+      before = Peak(shape);
     }
     return Medians(samples, peak_bytes);
   }
@@ -121,14 +137,6 @@ class AttentionBench {
 
   double Peak(const AttentionShape& shape) const {
     return MeasurePeakGflops(threads_, options_.instruction_set, shape.element);
-  }
-
-  // Its threads look for more work for a while.
-  double PeakAfterLibtorch(const AttentionShape& shape) const {
-    if (threads_ > 1) {
-      for (int i = 0; i < 2; ++i) Peak(shape);
-    }
-    return Peak(shape);
   }
 
   // Seconds of one call, of the mean of several when one is short.
