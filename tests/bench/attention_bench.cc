@@ -32,8 +32,8 @@ constexpr double kLongEnough = 15.0;
 constexpr double kSliceSeconds = 0.5;
 constexpr int kLibtorchRuns = 3;
 
-// LibTorch's threads look for more work for a while after a call, on cores that the next measurement
-// needs: until they have gone to sleep, but at most a second.
+// Waits, a second at most, until no thread of this process computes: LibTorch's look for more work
+// for a while after a call, on cores that the next measurement needs.
 void AwaitIdleThreads() {
   constexpr auto kLook = std::chrono::milliseconds(10);
   for (int looks = 0; looks < 100; ++looks) {

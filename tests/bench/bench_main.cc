@@ -11,6 +11,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <absl/status/status.h>
@@ -221,21 +222,23 @@ void PrintHelp(std::ostream& out) {
 }
 
 // LibTorch's BLAS reads variables when it is loaded, so this program starts over where they are not
-// as a measurement wants them. By one it may be held to an older processor. The other is log2 of the
-// cycles for which its threads look for more work after a call: 26 by default, 27 ms of cores that
-// others are measured on then; 20 outlast what lies between the products of one operator. When
-// starting over fails, measure as it is.
-void FreeBlas(char** argv) {
+// as `command` wants them, or else measures as it is. By one it may be held to an older processor.
+// The other is log2 of the cycles for which its threads look for more work after a call: 26 by
+// default, 27 ms of cores on which `attention` measures others then.
+void FreeBlas(const std::string& command, char** argv) {
   constexpr char kProcessor[] = "OPENBLAS_CORETYPE";
   constexpr char kPatience[] = "OPENBLAS_THREAD_TIMEOUT";
-  if (!InEnvironment(kProcessor) && InEnvironment(kPatience)) return;
-  if (unsetenv(kProcessor) == 0 && setenv(kPatience, "20", 0) == 0) StartOver(argv);
+  const bool impatient = command == "attention" && !InEnvironment(kPatience);
+  if (!InEnvironment(kProcessor) && !impatient) return;
+  if (unsetenv(kProcessor) != 0) return;
+  if (impatient && setenv(kPatience, "20", 1) != 0) return;
+  StartOver(argv);
 }
 
 int Main(int argc, char** argv) {
   LimitMutexChecks();
-  FreeBlas(argv);
   const std::string name = argc > 1 ? argv[1] : "";
+  FreeBlas(name, argv);
   const auto asks = [](const char* argument) { return std::string_view(argument) == "--help"; };
   if (name == "help" || std::any_of(argv + 1, argv + argc, asks)) {
     PrintHelp(std::cout);
