@@ -40,15 +40,11 @@ class ForwardKeys {
     const bool contend = stride * sizeof(Element) % kSetsBytes == 0;
     const bool is_long = tile.head_dim * sizeof(Element) >= kLongRowBytes;
     const bool gather = (contend && panels > 1) || (is_long && panels >= kManyPanels);
-    k_ = gather ? Gathered<V>(k, stride, rows, tile.head_dim, memory)
-                : AsUnits<V>(k, stride, rows, tile.head_dim, memory);
-    if constexpr (V::kPack > 1) {
-      v_ = AcrossRows<V>(AsUnits<V>(v, stride, rows, tile.head_dim, nullptr), rows, tile.head_dim,
-                         v_memory);
-    } else {
-      v_ = gather ? Gathered<V>(v, stride, rows, tile.head_dim, v_memory)
-                  : AsUnits<V>(v, stride, rows, tile.head_dim, v_memory);
-    }
+    k_ = AsUnits<V>(k, stride, rows, tile.head_dim, gather, memory);
+    // Packing brings them together in any case.
+    v_ =
+        AcrossRows<V>(AsUnits<V>(v, stride, rows, tile.head_dim, gather && V::kPack == 1, v_memory),
+                      rows, tile.head_dim, v_memory);
     const TileMask& mask = tile.mask;
     const bool masked =
         end - 1 > mask.diagonal || begin <= tile.rows - 1 + mask.diagonal - mask.window;

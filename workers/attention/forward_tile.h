@@ -119,7 +119,8 @@ class ForwardTileRun {
     for (int32_t lane = 0; lane < lanes; lane += V::kLanes) {
       const int32_t rows = panel.rows - lane < V::kLanes ? panel.rows - lane : V::kLanes;
       const UnitRows units =
-          AsUnits<V>(q + lane * tile_.q_stride, tile_.q_stride, rows, tile_.head_dim, block_);
+          AsUnits<V>(q + lane * tile_.q_stride, tile_.q_stride, rows, tile_.head_dim,
+                     /*gather=*/false, block_);
       TransposeRows<V>(units, rows, tile_.head_dim / V::kPack, panel.q + lane, lanes);
     }
     if constexpr (kScaledQueries) {

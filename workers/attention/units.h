@@ -132,15 +132,15 @@ inline UnitRows Gathered(const Element* x, int64_t stride, int64_t rows, int col
   }
 }
 
-// x [rows, columns] at `stride` as units along each row: where it is, or gathered in `scratch`.
+// x [rows, columns] at `stride` as units along each row: where it is, unless `gather` asks
+// otherwise or elements are no units; else gathered in `scratch`.
 template <class V, class Element>
-inline UnitRows AsUnits(const Element* x, int64_t stride, int64_t rows, int columns,
+inline UnitRows AsUnits(const Element* x, int64_t stride, int64_t rows, int columns, bool gather,
                         float* scratch) {
   if constexpr (kElementsAreUnits<V, Element>) {
-    return {reinterpret_cast<const float*>(x), stride / V::kPack};
-  } else {
-    return Gathered<V>(x, stride, rows, columns, scratch);
+    if (!gather) return {reinterpret_cast<const float*>(x), stride / V::kPack};
   }
+  return Gathered<V>(x, stride, rows, columns, scratch);
 }
 
 // x [rows, columns of elements], units along each row, as units across rows [units of rows,
