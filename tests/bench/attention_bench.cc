@@ -3,11 +3,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
-#include <ctime>
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -31,18 +29,6 @@ constexpr double kLongEnough = 15.0;
 // A batch of many tasks is cut into slices that would take so long at the peak.
 constexpr double kSliceSeconds = 0.5;
 constexpr int kLibtorchRuns = 3;
-
-// Waits, a second at most, until no thread of this process computes: LibTorch's look for more work
-// for a while after a call, on cores that the next measurement needs.
-void AwaitIdleThreads() {
-  constexpr auto kLook = std::chrono::milliseconds(10);
-  for (int looks = 0; looks < 100; ++looks) {
-    const std::clock_t before = std::clock();  // Of all threads.
-    std::this_thread::sleep_for(kLook);
-    const double seconds = static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC;
-    if (seconds < 0.05 * std::chrono::duration<double>(kLook).count()) return;
-  }
-}
 
 struct GridPoint {
   int64_t q_rows;
@@ -86,7 +72,6 @@ class AttentionBench {
     Samples samples;
     if (libtorch != nullptr) {
       RALLY_RETURN_IF_ERROR(libtorch->Run().status());
-      AwaitIdleThreads();
       before = Peak(shape);
     }
     double spent = 0.0;
@@ -104,7 +89,6 @@ class AttentionBench {
       samples.libtorch_rates.push_back(result.gflops);
       samples.libtorch_ratios.push_back(samples.rates.back() / result.gflops);
       samples.libtorch_peak_bytes = result.peak_bytes;
-      AwaitIdleThreads();
       before = Peak(shape);
     }
     return Medians(samples, peak_bytes);

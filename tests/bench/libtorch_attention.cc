@@ -58,7 +58,9 @@ class LibtorchAttentionImpl final : public LibtorchAttention {
 
   absl::StatusOr<Result> Run() override {
     try {
-      return RunOnce();
+      const Result result = RunOnce();
+      AwaitIdleThreads();
+      return result;
     } catch (const std::exception& error) {
       return absl::InternalError(error.what());
     }

@@ -23,7 +23,8 @@ class LibtorchAttention {
     int64_t peak_bytes = 0;  // Beyond q, k, v and, backward, what the forward kept.
   };
 
-  // One run; the first one warms up. Errors are LibTorch's, Internal.
+  // One run, after which LibTorch's threads sleep; the first one warms up. Errors are LibTorch's,
+  // Internal.
   virtual absl::StatusOr<Result> Run() = 0;
 };
 

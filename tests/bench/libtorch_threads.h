@@ -8,6 +8,10 @@ namespace rally::bench {
 // the thread that will compute.
 void SetLibtorchThreads(int threads);
 
+// Waits, a second at most, until no thread of this process computes: LibTorch's look for more work
+// for a while after a call, on cores that the next measurement needs.
+void AwaitIdleThreads();
+
 }  // namespace rally::bench
 
 #endif  // RALLY_TESTS_BENCH_LIBTORCH_THREADS_H_
